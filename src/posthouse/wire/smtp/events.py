@@ -2,7 +2,7 @@
 
 Source: RFC 5321 4.1, RFC 4954 4, RFC 3030 2, RFC 3207 4.
 Shape: the driver calls `ServerMachine.next_event` until it gets ``NEED_DATA`` or ``PAUSED``. Each event except
-`ContentChunk` with ``is_last=False``, `ContentAborted`, `Reset` and `Closed` waits for one call of `ServerMachine.reply`
+`ContentChunk` with ``is_last=False``, `ContentAborted`, `Reset` and `Closed` waits for one `ServerMachine.reply`
 (or `challenge`); until then ``next_event`` returns ``PAUSED`` and pipelined commands stay in the buffer.
 """
 
