@@ -87,7 +87,7 @@ class Exim:
         configuration.write_text(self._configuration)
         (self.directory / "spool").mkdir()
         os.chown(self.directory / "spool", 64000, 64000)
-        command = [self.program, "-C", configuration, "-bdf"]
+        command: list[str | Path] = [self.program, "-C", configuration, "-bdf"]
         self._server = Server(private_view(self.directory, command, users=[_USER]), self.directory / "exim.log")
         self._server.wait_for_port(self.port)
         return self

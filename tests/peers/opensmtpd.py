@@ -1,8 +1,8 @@
 """A real OpenSMTPD of one's own as next hop: takes mail for every domain and puts it into one maildir.
 
-Shape: `OpenSmtpd` writes a configuration below a private directory and runs the daemon in the foreground. Its spool, its
-empty directory and its users are private to the process. With a certificate it offers STARTTLS, but Debian 12's build
-(6.8 on OpenSSL 3) fails every handshake: a peer whose TLS is offered and broken.
+Shape: `OpenSmtpd` writes a configuration below a private directory and runs the daemon in the foreground. Its spool,
+its empty directory and its users are private to the process. With a certificate it offers STARTTLS, but Debian
+12's build (6.8 on OpenSSL 3) fails every handshake: a peer whose TLS is offered and broken.
 Source: smtpd.conf(5) by observation. Failures: `programs.ServerFailed` with the end of its log.
 """
 
@@ -48,7 +48,7 @@ class OpenSmtpd:
             (self.directory / name).mkdir(parents=True)
         (self.directory / "spool/smtpd").chmod(0o711)
         os.chown(self.directory / "mail", 64002, 64002)
-        command = [self.program, "-d", "-f", configuration]
+        command: list[str | Path] = [self.program, "-d", "-f", configuration]
         copies = {
             "/run": self.directory / "run",
             "/var/lib": self.directory / "lib",
