@@ -198,10 +198,12 @@ class RecipientUpdate:
     """New state of one recipient after an attempt or an operator's action.
 
     Attributes:
-        next_at: When it is due again (PENDING only).
+        next_at: When it is due again (PENDING only); None keeps the time that was set.
         hop: New waiting line, or None to keep it.
         status: Enhanced status code of the last reply, or empty.
         last_reply: Last reply or reason as text, shown in the queue; at most 2,000 characters.
+        remote: Server that answered, shown in the trace; empty keeps what was known.
+        connector: Outbound connector used; empty keeps what was known.
         counts_as_attempt: Adds one to the number of attempts.
         delay_noticed: Set True when this settlement carries the delay notice.
     """
@@ -212,6 +214,8 @@ class RecipientUpdate:
     hop: str | None = None
     status: str = ""
     last_reply: str = ""
+    remote: str = ""
+    connector: str = ""
     counts_as_attempt: bool = True
     delay_noticed: bool = False
 

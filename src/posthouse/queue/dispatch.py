@@ -1,0 +1,332 @@
+"""Chooses what is attempted next, and runs the attempts.
+
+Shape: `Dispatcher` owns the waiting lines. Fresh messages come from `push` straight from memory, older ones from the
+store when a line has room. One task works a line as long as there is something to do and the limits allow it.
+Failures: an exception of the deliverer is a fault of ours: logged, and the copies wait for their next attempt. A store
+that cannot write results is asked again until it can; the result of an attempt is never dropped.
+Leaves to others: the attempt (``deliver``), state and time (``schedule``), writing (``settle``), expiry (``sweep``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime, timedelta
+from random import Random
+
+import structlog
+
+from posthouse.decide.policy import Policy
+from posthouse.mail.event import Event, EventKind
+from posthouse.mail.message import Lease, RecipientState, RecipientUpdate, Settlement, Waiting
+from posthouse.mail.outcome import AttemptResult, Deferred, Scope
+from posthouse.mail.route import NoRoute, Route
+from posthouse.queue.lines import NO_ROUTE_HOP, Gate, Line
+from posthouse.queue.port import Deliverer, Job
+from posthouse.queue.schedule import RetryPlan
+from posthouse.queue.settings import QueueSettings
+from posthouse.queue.settle import Settler
+from posthouse.store.port import Queueing, StoreUnavailable
+
+log = structlog.get_logger()
+
+REFILL_MESSAGES = 100
+REFILL_BELOW = 64
+IDLE_LINES_KEPT = 10_000
+
+
+class Dispatcher:
+    """The waiting lines of this node and the tasks that work them."""
+
+    def __init__(
+        self,
+        store: Queueing,
+        settler: Settler,
+        deliverer: Deliverer,
+        policy: Policy,
+        settings: QueueSettings,
+        *,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        random: Random,
+    ) -> None:
+        self._store, self._settler, self._deliverer = store, settler, deliverer
+        self._policy, self._settings, self._plan = policy, settings, RetryPlan(settings)
+        self._clock, self._monotonic, self._random = clock, monotonic, random
+        self._gates: dict[str, Gate] = {}
+        self.lines: dict[str, Line] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_memory = 0
+        self._in_memory_octets = 0
+        self._stopping = False
+        self._wake = asyncio.Event()
+
+    def line(self, hop: str, connector: str) -> Line:
+        """The waiting line of a hop, made when it is first needed."""
+        line = self.lines.get(hop)
+        if line is None:
+            gate = self._gates.get(connector)
+            if gate is None:
+                gate = self._gates[connector] = Gate(self._policy.outbound.get(connector))
+            if len(self.lines) >= IDLE_LINES_KEPT:
+                self._forget_idle_lines()
+            line = self.lines[hop] = Line(hop, gate)
+        return line
+
+    def has_memory_for(self, line: Line, octets: int) -> bool:
+        """Whether a fresh message of this size may be born leased."""
+        return (
+            not self._stopping
+            and self._in_memory < self._settings.in_memory
+            and self._in_memory_octets + octets <= self._settings.in_memory_octets
+            and line.keeps_in_memory(self._monotonic())
+        )
+
+    def push(self, line: Line, lease: Lease) -> None:
+        """Take a fresh, committed message."""
+        if self._stopping:
+            self._spawn(self._give_back([lease]))
+            return
+        line.push(lease)
+        self._in_memory += 1
+        self._in_memory_octets += lease.message.content.size_octets
+        self._start(line)
+
+    def stored(self, line: Line) -> None:
+        """A message was left to the store."""
+        line.has_stored = True
+        self._start(line)
+
+    def wake(self) -> None:
+        """Look into the store now, not at the next tick."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Look for due copies until cancelled: every second, or when woken."""
+        while True:
+            try:
+                await self._look()
+            except StoreUnavailable as error:
+                log.error("queue.store_unavailable", reason=str(error))
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), 1.0)
+            except TimeoutError:
+                continue
+
+    async def _look(self) -> None:
+        for due in await self._store.due(self._clock()):
+            line = self.line(due.hop, connector_of(due.hop))
+            line.has_stored = True
+        now = self._monotonic()
+        for line in list(self.lines.values()):
+            if line.leases or line.has_stored:
+                if line.may_start(now):
+                    self._start(line)
+                elif line.leases and not line.running and (line.gate.paused or line.blocked_until > now):
+                    self._spawn(self._give_back(self._empty(line)))
+
+    def _start(self, line: Line) -> None:
+        now = self._monotonic()
+        if self._stopping or not line.may_start(now):
+            return
+        wanted = len(line.leases) if line.leases else (1 if line.has_stored and not line.refilling else 0)
+        for _ in range(min(wanted, line.gate.per_line - line.running)):
+            if not line.may_start(now):
+                return
+            line.running += 1
+            line.gate.running += 1
+            self._spawn(self._work(line))
+
+    async def _work(self, line: Line) -> None:
+        try:
+            while await self._take_one(line):
+                pass
+        finally:
+            line.running -= 1
+            line.gate.running -= 1
+            if line.leases:
+                self._start(line)
+
+    async def _take_one(self, line: Line) -> bool:
+        """Attempt one message; False when the task has nothing more to do."""
+        if line.has_stored and len(line.leases) < REFILL_BELOW and not line.refilling:
+            await self._refill(line)
+        if self._stopping or not line.leases or line.gate.paused or line.blocked_until > self._monotonic():
+            return False
+        if line.failures and line.running > 1:
+            return False
+        pace = line.gate.pace
+        if pace is not None:
+            while not pace.take(now := self._monotonic()):
+                await asyncio.sleep(min(pace.wait_seconds(now), 1.0) or 0.01)
+                if self._stopping or line.gate.paused:
+                    return False
+            if not line.leases:
+                return False
+        lease = line.pop()
+        self._in_memory -= 1
+        self._in_memory_octets -= lease.message.content.size_octets
+        await self._attempt(line, lease)
+        return True
+
+    async def _refill(self, line: Line) -> None:
+        line.refilling = True
+        try:
+            now = self._clock()
+            until = now + self._settings.lease_for
+            leases = await self._store.lease(line.hop, now=now, until=until, limit=REFILL_MESSAGES)
+        except StoreUnavailable as error:
+            log.error("queue.lease_failed", hop=line.hop, reason=str(error))
+            line.has_stored = False
+            return
+        finally:
+            line.refilling = False
+        line.has_stored = len(leases) >= REFILL_MESSAGES
+        for lease in leases:
+            line.push(lease)
+            self._in_memory += 1
+            self._in_memory_octets += lease.message.content.size_octets
+        if len(leases) > 1:
+            self._start(line)
+
+    async def _attempt(self, line: Line, lease: Lease) -> None:
+        now = self._clock()
+        if lease.until <= now:
+            # Somebody else may hold it by now; the store knows.
+            return
+        job, moved = self._plan_job(lease, now)
+        if moved:
+            await self._settler.write(Settlement(message_id=lease.message.id, updates=tuple(moved)))
+            self.wake()
+        if job is None:
+            return
+        results = await self._deliver(job)
+        self._note_hop(line, results)
+        await self._settler.settle(job.lease, results)
+
+    def _plan_job(self, lease: Lease, now: datetime) -> tuple[Job | None, list[RecipientUpdate]]:
+        """Route the copies by the flow of this moment; those that belong to another line now are moved there."""
+        message, staying, moved = lease.message, [], []
+        route: Route | None = None
+        for waiting in lease.waiting:
+            answer = self._policy.route(
+                message.envelope.sender,
+                waiting.recipient.address,
+                message.session.principal,
+                message.content.size_octets,
+            )
+            hop = NO_ROUTE_HOP if isinstance(answer, NoRoute) else answer.hop
+            if hop != lease.hop:
+                moved.append(
+                    RecipientUpdate(
+                        index=waiting.index, state=RecipientState.PENDING, next_at=now, hop=hop, counts_as_attempt=False
+                    )
+                )
+                continue
+            staying.append(waiting)
+            if isinstance(answer, Route):
+                route = answer
+        if not staying:
+            return None, moved
+        if len(staying) < len(lease.waiting):
+            lease = Lease(message=message, hop=lease.hop, waiting=tuple(staying), until=lease.until)
+        if route is None:
+            route = Route("", (), NO_ROUTE_HOP, "no route")
+        connectors = tuple(self._policy.outbound[name] for name in route.connectors)
+        return Job(lease=lease, route=route, connectors=connectors), moved
+
+    async def _deliver(self, job: Job) -> Sequence[AttemptResult]:
+        if not job.connectors:
+            reason = "no route of the flow matches; add one, or cancel the message"
+            return [
+                AttemptResult(index=w.index, outcome=Deferred(reason=reason), connector="") for w in job.lease.waiting
+            ]
+        try:
+            return await self._deliverer.deliver(job)
+        except Exception as error:  # a fault of ours must not lose mail: the copies wait for their next attempt
+            log.exception("queue.attempt_crashed", message_id=job.lease.message.id, hop=job.lease.hop)
+            reason = f"internal fault during the attempt: {type(error).__name__}"
+            return [_fault(w, reason, job) for w in job.lease.waiting]
+
+    def _note_hop(self, line: Line, results: Sequence[AttemptResult]) -> None:
+        for result in results:
+            outcome = result.outcome
+            if isinstance(outcome, Deferred) and outcome.scope is Scope.HOP:
+                wait = max(
+                    self._plan.interval(line.failures + 1, self._random.random()), outcome.retry_after or timedelta()
+                )
+                line.block(self._monotonic() + wait.total_seconds(), str(outcome.reply or outcome.reason))
+                return
+        if results:
+            line.succeeded()
+
+    def set_policy(self, policy: Policy) -> None:
+        """Use a new revision of the flow from now on."""
+        self._policy = policy
+        for name, gate in self._gates.items():
+            gate.configure(policy.outbound.get(name))
+        for line in self.lines.values():
+            line.succeeded()
+            self._start(line)
+        self.wake()
+
+    def unblock(self, hop: str | None = None) -> None:
+        """Forget back-off, of one line or of all."""
+        for name, line in self.lines.items():
+            if hop is None or name == hop or name.startswith(hop + "/"):
+                line.succeeded()
+        self.wake()
+
+    async def surrender(self) -> None:
+        """Give all leases that nobody works on back to the store, so that an operator's action reaches them."""
+        for line in list(self.lines.values()):
+            if line.leases:
+                await self._give_back(self._empty(line))
+
+    async def stop(self, deadline: float) -> None:
+        """Let running attempts end (at most `deadline` seconds), give back the rest."""
+        self._stopping = True
+        await self.surrender()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=deadline)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=5)
+
+    def _empty(self, line: Line) -> list[Lease]:
+        leases = line.drain()
+        self._in_memory -= len(leases)
+        self._in_memory_octets -= sum(lease.message.content.size_octets for lease in leases)
+        line.has_stored = line.has_stored or bool(leases)
+        return leases
+
+    async def _give_back(self, leases: Sequence[Lease]) -> None:
+        now = self._clock()
+        for lease in leases:
+            updates = tuple(
+                RecipientUpdate(index=w.index, state=RecipientState.PENDING, next_at=now, counts_as_attempt=False)
+                for w in lease.waiting
+            )
+            events = (Event(now, EventKind.LEASE_RETURNED, lease.message.id),) if self._stopping else ()
+            await self._settler.write(Settlement(message_id=lease.message.id, updates=updates, events=events))
+
+    def _forget_idle_lines(self) -> None:
+        idle = [hop for hop, line in self.lines.items() if not (line.leases or line.running or line.failures)]
+        for hop in idle:
+            del self.lines[hop]
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def connector_of(hop: str) -> str:
+    """Name of the first connector of a waiting line: the part before ``/`` or ``+``."""
+    return hop.partition("+")[0].partition("/")[0]
+
+
+def _fault(waiting: Waiting, reason: str, job: Job) -> AttemptResult:
+    return AttemptResult(index=waiting.index, outcome=Deferred(reason=reason), connector=job.connectors[0].name)

@@ -1,0 +1,134 @@
+"""Housekeeping of the queue: room, expiry, delay notices, lost leases, retention.
+
+Shape: `Sweep.run` works until cancelled; each duty has its own interval and its own failures: one that fails is logged
+and tried again at its next turn, and never stops the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from posthouse.decide.policy import Policy
+from posthouse.mail.ids import MessageId
+from posthouse.mail.route import NoRoute
+from posthouse.queue.guard import Guard
+from posthouse.queue.lines import NO_ROUTE_HOP
+from posthouse.queue.settings import QueueSettings
+from posthouse.queue.settle import Settler
+from posthouse.store.port import Store, StoreUnavailable
+
+log = structlog.get_logger()
+
+BITE = 200
+LOOK_EVERY = 2.0
+EXPIRE_EVERY = 5.0
+RETIRE_EVERY = 30.0
+OVERDUE_WAIT = timedelta(seconds=30)
+"""The last attempt is due at the expiry itself; only what nobody attempted then is expired here."""
+
+
+class Sweep:
+    """The duties."""
+
+    def __init__(
+        self,
+        store: Store,
+        settler: Settler,
+        guard: Guard,
+        settings: QueueSettings,
+        *,
+        clock: Callable[[], datetime],
+        wake: Callable[[], None],
+        keep_content: timedelta,
+        keep_trace: timedelta,
+    ) -> None:
+        self._store, self._settler, self._guard, self._settings = store, settler, guard, settings
+        self._clock, self._wake = clock, wake
+        self._keep_content, self._keep_trace = keep_content, keep_trace
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._every(LOOK_EVERY, self.look))
+            group.create_task(self._every(EXPIRE_EVERY, self.expire))
+            group.create_task(self._every(EXPIRE_EVERY, self.notice_delays))
+            group.create_task(self._every(RETIRE_EVERY, self.retire))
+
+    async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await duty()
+            except StoreUnavailable as error:
+                log.error("queue.sweep_failed", duty=duty.__name__, reason=str(error))
+            await asyncio.sleep(seconds)
+
+    async def look(self) -> None:
+        """Measure room."""
+        before = self._guard.refusal()
+        self._guard.look(await self._store.open_count())
+        after = self._guard.refusal()
+        if after is not None and before is None:
+            log.warning("queue.no_room", reply=str(after[0]), reason=after[1])
+        elif before is not None and after is None:
+            log.info("queue.room_again")
+
+    async def expire(self) -> None:
+        """End copies whose time ran out, and take back leases that were never settled."""
+        now = self._clock()
+        if returned := await self._store.return_leases(owner=None, now=now):
+            log.warning("queue.leases_ran_out", copies=returned)
+            self._wake()
+        while leases := await self._store.overdue(now - OVERDUE_WAIT, limit=BITE):
+            for lease in leases:
+                await self._settler.expire(lease)
+
+    async def notice_delays(self) -> None:
+        """Tell senders whose mail waits for too long, once."""
+        now = self._clock()
+        before = now - self._settings.delay_notice_after
+        while leases := await self._store.undelayed(before, now, limit=BITE):
+            for lease in leases:
+                await self._settler.notice_delay(lease)
+
+    async def retire(self) -> None:
+        """Remove what retention no longer keeps, in small bites."""
+        now = self._clock()
+        while True:
+            gone = await self._store.retire(
+                content_before=now - self._keep_content, trace_before=now - self._keep_trace, limit=BITE
+            )
+            if max(gone.messages, gone.contents) < BITE:
+                return
+
+
+async def reroute(store: Store, policy: Policy) -> int:
+    """Move waiting copies to the lines that the present flow gives them.
+
+    Returns:
+        Number of copies moved.
+    """
+    moved, after = 0, None
+    while page := await store.pending_copies(after, BITE):
+        changes: list[tuple[MessageId, int, str]] = []
+        for lease in page:
+            message = lease.message
+            for waiting in lease.waiting:
+                route = policy.route(
+                    message.envelope.sender,
+                    waiting.recipient.address,
+                    message.session.principal,
+                    message.content.size_octets,
+                )
+                hop = NO_ROUTE_HOP if isinstance(route, NoRoute) else route.hop
+                if hop != lease.hop:
+                    changes.append((message.id, waiting.index, hop))
+        if changes:
+            await store.rename_hops(changes)
+            moved += len(changes)
+        last = page[-1]
+        after = (last.message.id, last.waiting[-1].index)
+    return moved
