@@ -206,6 +206,8 @@ class RecipientUpdate:
         connector: Outbound connector used; empty keeps what was known.
         counts_as_attempt: Adds one to the number of attempts.
         delay_noticed: Set True when this settlement carries the delay notice.
+        only_from: Applies only while the copy is in one of these states; empty means any. An operator's action must
+            not overtake an attempt that began in the meantime.
     """
 
     index: int
@@ -218,6 +220,7 @@ class RecipientUpdate:
     connector: str = ""
     counts_as_attempt: bool = True
     delay_noticed: bool = False
+    only_from: tuple[RecipientState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

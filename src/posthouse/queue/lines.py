@@ -1,7 +1,7 @@
 """Waiting lines: one for each next hop, with its own memory, concurrency, pace and back-off.
 
 Shape: `Line` belongs to one hop (``connector``, ``connector/domain``), `Gate` to one outbound connector, whose limits
-all its lines share. Plain mutable objects of the event loop's thread; time is handed in as seconds of a monotonic clock.
+all its lines share. Plain mutable objects of the event loop's thread; time is handed in, in monotonic seconds.
 Leaves to others: tasks and the store (``dispatch``).
 """
 

@@ -241,7 +241,10 @@ class Queueing(Protocol):
         """The same for several messages of one transaction (one RCPT list that splits)."""
 
     def settle(self, settlement: Settlement) -> Awaitable[None]:
-        """Write new states, events and notices of one message in one transaction."""
+        """Write new states, events and notices of one message in one transaction.
+
+        Updates whose `only_from` no longer holds are left out, and so are their events (same recipient index).
+        """
 
     def record(self, events: Sequence[Event]) -> Awaitable[None]:
         """Write events that change no state (refusals at the door, attempts begun, log-ins)."""
@@ -266,10 +269,13 @@ class Queueing(Protocol):
         whose time is over. Writes a LEASE_RETURNED event for each. Returns the number of copies."""
 
     async def overdue(self, now: datetime, *, limit: int) -> list[Lease]:
-        """Pending, held-unknown or plain pending copies whose message expired, as leases for the bounce."""
+        """Lease (as `lease` does, to this node) pending copies whose message expired before `now`, for the bounce."""
 
     async def undelayed(self, before: datetime, now: datetime, *, limit: int) -> list[Lease]:
-        """Pending copies accepted before `before` whose sender has had no delay notice."""
+        """Lease pending copies accepted before `before` whose sender has had no delay notice.
+
+        Their `next_at` is kept: the settlement that notes the notice puts them back with ``next_at=None``.
+        """
 
     async def rename_hops(self, changes: Sequence[tuple[MessageId, int, str]]) -> None:
         """Move pending or held copies (message, index) to other waiting lines after a change of the flow."""
