@@ -1,0 +1,202 @@
+"""What commands and the control API ask of the layers above and below: levers of the queue, local intake, the node.
+
+Shape: protocols beside their caller. `QueueControl`, `LocalIntake` and `NodeControl` are the running node's;
+`Offline` is what stands in for it while no node runs; `Installation` is what ``posthouse.__main__`` hands to commands,
+because configuration and service are layers above this one.
+Failures: `StoreUnavailable` wherever something is written or read; everything else that is expected is a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from posthouse.mail.address import Address
+from posthouse.mail.ids import MessageId
+from posthouse.store.port import QueueFilter, Store
+
+if TYPE_CHECKING:
+    from posthouse.operate.configuration import Configuration, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """How much an action changed.
+
+    Attributes:
+        messages: Messages of which at least one copy changed.
+        copies: Recipients' copies.
+    """
+
+    messages: int
+    copies: int
+
+
+class QueueControl(Protocol):
+    """The levers of the queue. Every change is written with its event, which names `by`, in one transaction.
+
+    `by` is a login name of this machine. A copy that is being delivered at this moment (LEASED) is left out by `hold`
+    and `cancel`, unless the implementation can wait for the end of the attempt; the count says what was done.
+    """
+
+    async def hold(self, query: QueueFilter, *, by: str) -> Changed:
+        """PENDING to HELD."""
+
+    async def release(self, query: QueueFilter, *, by: str) -> Changed:
+        """HELD or UNKNOWN to PENDING, due at once."""
+
+    async def retry(self, query: QueueFilter, *, by: str) -> Changed:
+        """PENDING copies are due at once; waiting lines that were backing off try again."""
+
+    async def cancel(self, query: QueueFilter, *, by: str) -> Changed:
+        """PENDING, HELD or UNKNOWN to CANCELLED, without a notice to the sender."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """A locally handed-in message was not accepted.
+
+    Attributes:
+        reason: A sentence for the person who sent it.
+        temporary: Trying again later may help (exit code 75).
+    """
+
+    reason: str
+    temporary: bool
+
+
+class LocalIntake(Protocol):
+    """Takes messages from commands on this machine by the same way as mail that came by SMTP."""
+
+    async def submit(
+        self, *, sender: Address | None, recipients: Sequence[Address], content: bytes, user: str
+    ) -> MessageId | NotTaken:
+        """Accept one message; when the id is returned, the message is on disk.
+
+        Args:
+            sender: Reverse-path; None is ``<>``.
+            recipients: At least one.
+            content: Header, blank line, body; CRLF line ends; without Bcc where the command removed it.
+            user: Login name of whoever ran the command; the principal is ``local:user``.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerStatus:
+    """One open listener.
+
+    Attributes:
+        address: Bound address, ``127.0.0.1:2525``.
+        tls: ``none``, ``starttls`` or ``implicit``.
+        connections: Open now.
+    """
+
+    name: str
+    address: str
+    tls: str
+    connections: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """What the running node says of itself.
+
+    Attributes:
+        state: ``running`` or ``draining``.
+        started_at: Aware UTC.
+        flow_revision: Number of the flow in use; 0 before the first.
+        open_copies: Copies that are not final.
+        warnings: What an operator should know now: low disk, a refused reload, an expiring certificate.
+    """
+
+    version: str
+    hostname: str
+    pid: int
+    state: str
+    started_at: datetime
+    listeners: tuple[ListenerStatus, ...]
+    flow_revision: int
+    open_copies: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloaded:
+    """What came of reading the files again. With problems nothing was taken over.
+
+    Attributes:
+        flow_revision: In use now.
+        problems: Sentences; empty means the new configuration is in use.
+        needs_restart: Changed settings that only a restart takes over: ``store.directory``.
+    """
+
+    flow_revision: int
+    problems: tuple[str, ...] = ()
+    needs_restart: tuple[str, ...] = field(default=())
+
+
+class NodeControl(Protocol):
+    """The running node as its control API sees it."""
+
+    def status(self) -> NodeStatus:
+        """A snapshot; costs nothing."""
+
+    async def reload(self, *, by: str) -> Reloaded:
+        """Read both files and the certificates again, as SIGHUP does.
+
+        When the text of flow.toml differs from the newest stored revision it becomes a new revision; when it is equal
+        (because `flow apply` stored it just before), that revision is taken into use.
+        """
+
+
+class Sealer(Protocol):
+    """Encrypts what the store keeps for ``secret:NAME``."""
+
+    def seal(self, secret: bytes) -> bytes:
+        """Encrypt with the node's key."""
+
+    def unseal(self, sealed: bytes) -> bytes:
+        """Decrypt. Raises ValueError when the key is another one or the octets are damaged."""
+
+
+class Offline(Protocol):
+    """What commands work on while no node runs. The store is open."""
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def queue(self) -> QueueControl: ...
+    @property
+    def intake(self) -> LocalIntake: ...
+    @property
+    def sealer(self) -> Sealer: ...
+
+
+class FlowReader(Protocol):
+    """Judges the text of a flow file."""
+
+    def __call__(self, text: str) -> Sequence[Problem]:
+        """All problems at once; empty when it can be applied."""
+
+
+class Installation(Protocol):
+    """What ``posthouse.__main__`` hands to commands. Its methods import what they need: start-up stays short."""
+
+    def load(self, directory: Path) -> Configuration:
+        """Read both files. Raises ConfigurationRefused with all errors."""
+
+    def judge_flow(self, text: str) -> Sequence[Problem]:
+        """Problems of a flow file's text."""
+
+    def offline(self, configuration: Configuration) -> AbstractAsyncContextManager[Offline]:
+        """Open the store for a command. Raises StoreUnavailable, also when a running node keeps it to itself."""
+
+    def run(self, configuration: Configuration) -> int:
+        """Run the node until it is told to stop; prints the ready line; returns the exit code."""
+
+    def reference(self) -> str:
+        """docs/reference/configuration.md."""
