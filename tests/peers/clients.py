@@ -2,7 +2,7 @@
 
 Shape: `Target` says where the server is and how to speak to it; every client sends the letter's exact octets and
 returns what it printed. `SENDER` and `RECIPIENT` are the envelope.
-Failures: a client that is not installed ends the test (`programs.require`); one that could not send has a non-zero code.
+Failures: a client that is not installed ends the test (`programs.require`); one that could not send has a code not 0.
 """
 
 from __future__ import annotations

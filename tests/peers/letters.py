@@ -35,9 +35,9 @@ BODY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """One message with a subject that no other has."""
+    """One message; its octets contain a mark that no other has."""
 
-    subject: str
+    mark: bytes
     content: bytes
 
 
@@ -51,7 +51,7 @@ def write_letter(
         f"Date: Sat, 21 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{mark}@example.com>\r\n"
         "MIME-Version: 1.0\r\nContent-Type: text/plain;\r\n charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
     )
-    return Letter(subject=f"Scan {mark}", content=header.encode() + body)
+    return Letter(mark=mark.encode(), content=header.encode() + body)
 
 
 def with_crlf(content: bytes) -> bytes:

@@ -127,6 +127,10 @@ class Postfix:
         wait_until(lambda: len(self.mailbox()) >= count, seconds, f"{count} messages in Postfix's maildir")
         return self.mailbox()
 
+    def wait_for_log(self, words: str, seconds: float = 30) -> None:
+        """Wait until the mail log contains some words."""
+        wait_until(lambda: words in self.log_text(), seconds, f"{words!r} in Postfix's log")
+
     def log_text(self) -> str:
         """The whole mail log."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""

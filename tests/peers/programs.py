@@ -83,19 +83,21 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     seconds: float = 60,
+    merge: bool = True,
 ) -> Finished:
-    """Run a program to its end, at most ``seconds``."""
+    """Run a program to its end, at most ``seconds``. Without ``merge`` a good end gives standard output alone."""
     done = subprocess.run(
         [str(part) for part in command],
         input=stdin,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.STDOUT if merge else subprocess.PIPE,
         env={**os.environ, **(env or {})},
         cwd=cwd,
         timeout=seconds,
         check=False,
     )
-    return Finished(code=done.returncode, output=done.stdout.decode(errors="replace"))
+    output = done.stdout if done.returncode == 0 else done.stdout + (done.stderr or b"")
+    return Finished(code=done.returncode, output=output.decode(errors="replace"))
 
 
 class Server:
