@@ -1,7 +1,7 @@
 """A client that sends without pause over several connections and notes what became of every message.
 
-Shape: `Load` runs in a thread of its own until stopped or until the server goes away; then `Load.taken` are the marks of
-messages answered 250, `Load.unanswered` those whose octets went out without an answer: they may or may not be kept.
+Shape: `Load` runs in threads of its own until stopped or until the server goes away; then `Load.taken` are the marks
+of messages answered 250, `Load.unanswered` those whose octets went out without an answer: they may or may not be kept.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import itertools
 import socket
 import threading
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from tests.peers.clients import RECIPIENT, SENDER
 
@@ -64,20 +65,19 @@ class Load:
                 for count in itertools.count():
                     if self._stop.is_set():
                         return
-                    self._send_one(connection, replies.readline, f"{self.label}-{number}-{count}")
+                    self._send_one(connection, replies, f"{self.label}-{number}-{count}")
         except OSError:
             return
 
-    def _send_one(self, connection: socket.socket, read: object, mark: str) -> None:
-        assert callable(read)
+    def _send_one(self, connection: socket.socket, replies: BinaryIO, mark: str) -> None:
         rcpt = "".join(f"RCPT TO:<{name}>\r\n" for name in self.recipients)
         connection.sendall(f"MAIL FROM:<{SENDER}>\r\n{rcpt}DATA\r\n".encode())
         for wanted in [b"250"] * (1 + len(self.recipients)) + [b"354"]:
-            _expect(read(), wanted)
+            _expect(replies.readline(), wanted)
         header = f"From: <{SENDER}>\r\nTo: <{RECIPIENT}>\r\nSubject: {mark}\r\nMessage-ID: <{mark}@load.test>\r\n"
         self.unanswered.add(mark)
         connection.sendall(header.encode() + b"Date: Sat, 21 Nov 2026 10:00:00 +0000\r\n\r\n" + self.body + b".\r\n")
-        reply = read()
+        reply = replies.readline()
         if reply.startswith(b"250"):
             self.taken.add(mark)
         elif reply:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import re
-import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -34,8 +33,7 @@ def kill_under_load(node: Node, label: str, rng: random.Random, recipients: tupl
     """One life of the node: start, load, SIGKILL at a random moment."""
     node.start()
     load = Load(port=node.port, label=label, recipients=recipients).start()
-    load.wait_for(1)
-    time.sleep(rng.uniform(0, 0.5))
+    load.wait_for(rng.randint(1, 400))
     node.kill()
     return load.stop()
 

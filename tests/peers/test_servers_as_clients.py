@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,10 @@ from tests.peers.certificates import Authority
 from tests.peers.clients import RECIPIENT, SENDER, Target, smtp_lib
 from tests.peers.conftest import NodeMaker, PostfixMaker
 from tests.peers.letters import assert_only_trace_added, write_letter
+from tests.peers.node import Tree
 from tests.peers.postfix import Options
 from tests.peers.programs import require, run
-from tests.peers.sink import Faults, Sink
+from tests.peers.sink import Sink
 
 PASSWORD = "postfix speaks here"
 
@@ -23,12 +23,12 @@ def test_postfix_hands_its_mail_over_with_tls_and_a_login(
     node = make_node(sink.port)
     port = node.add_listener("submission", tls="starttls", require_tls=True)
     pair = authority.issue("127.0.0.1", "localhost")
-    node.edit(
-        lambda posthouse, flow: (
-            posthouse.update(tls={"certificate": str(pair.certificate), "key": str(pair.key)}),
-            flow["inbound"][0].update(listeners=[posthouse["listener"][0]["name"]]),
-        )
-    )
+
+    def ask_for_a_login(posthouse: Tree, flow: Tree) -> None:
+        posthouse["tls"] = {"certificate": str(pair.certificate), "key": str(pair.key)}
+        flow["inbound"][0]["listeners"] = [posthouse["listener"][0]["name"]]
+
+    node.edit(ask_for_a_login)
     node.add_account(SENDER, PASSWORD)
     node.start()
     postfix = make_postfix(
@@ -68,7 +68,20 @@ def test_postfix_keeps_what_the_node_refuses_for_now(
 @pytest.mark.parametrize("reuse", [True, False], ids=["kept connections", "new connections"])
 def test_every_message_of_smtp_source_arrives_once(sink: Sink, make_node: NodeMaker, reuse: bool) -> None:
     node = make_node(sink.port).start()
-    command = [require("smtp-source"), "-s", "20", "-m", "400", "-l", "4096", "-N", "-f", SENDER, "-t", RECIPIENT]
+    command: list[str | Path] = [
+        require("smtp-source"),
+        "-s",
+        "20",
+        "-m",
+        "400",
+        "-l",
+        "4096",
+        "-N",
+        "-f",
+        SENDER,
+        "-t",
+        RECIPIENT,
+    ]
     done = run([*command, *(["-d"] if reuse else []), f"127.0.0.1:{node.port}"])
     assert done.code == 0, done.output
     arrivals = sink.wait_for(400)
@@ -77,7 +90,6 @@ def test_every_message_of_smtp_source_arrives_once(sink: Sink, make_node: NodeMa
 
 
 def test_big_messages_of_smtp_source_arrive_whole(make_sink: Callable[[Sink], Sink], make_node: NodeMaker) -> None:
-    sink = make_sink(Sink(faults=Faults()))
     node = make_node(sink.port).start()
     size = 5_000_000
     done = run(
