@@ -112,7 +112,7 @@ def _syntax_problem(name: str, said: str) -> Problem:
     match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", said, re.DOTALL)
     sentence, line, column = (match[1], int(match[2]), f" in column {match[3]}") if match else (said, None, "")
     # Some of the reader's messages quote a value, which may be a secret.
-    sentence = re.sub(r"'[^']{2,}'|\"[^\"]{2,}\"", "...", sentence)
+    sentence = re.sub(r"'[^']{5,}'|\"[^\"]{5,}\"", "...", sentence)
     return Problem(
         file=name,
         line=line,

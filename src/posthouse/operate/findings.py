@@ -8,17 +8,20 @@ Leaves to others: reading files and what two settings mean together (``posthouse
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from posthouse.operate.configuration import Problem
-from posthouse.operate.fields import Place, choice, describe, field_at, holds_secret, known_keys
+from posthouse.operate.fields import Place, choice, describe, field_at, holds_secret, known_keys, models_in
 from posthouse.operate.toml_lines import Path as TomlPath
 from posthouse.operate.toml_lines import find_line
 
@@ -61,6 +64,8 @@ def find_problems(root: type[SettingsT], document: Document) -> SettingsT | list
         found: dict[tuple[Place, bool], Problem] = {}
         for detail in error.errors(include_url=False, include_context=True):
             place = _real_place(detail, document.data)
+            if detail["type"] == "too_short" and detail["input"]:
+                continue  # Its items are wrong, each with its own error.
             problem = _translate(root, document, detail, place)
             found.setdefault((place, bool(problem.message)), problem)
         return sorted(found.values(), key=lambda problem: problem.line or 0)
@@ -94,30 +99,40 @@ def _translate(root: type[BaseModel], document: Document, detail: ErrorDetails, 
         return document.problem(place, message=str(detail["ctx"]["error"]))
     if field is None:
         return document.problem(place, message=detail["msg"])
-    expected = _item_of(describe(field)) if isinstance(place[-1], int) else describe(field)
+    expected = _expected(field, place)
     if kind == "missing":
         return document.problem(place, message="missing", expected=expected)
     if kind == "too_short":
         return document.problem(place, found="an empty list", expected="at least one item")
     found = None if holds_secret(field) or _is_secret(place) else show_value(detail["input"])
-    return document.problem(place, found=found, expected=expected, hint=_hint(field is not None and expected, detail))
+    return document.problem(place, found=found, expected=expected, hint=_hint(expected, detail["input"]))
 
 
-def _item_of(description: str) -> str:
-    return description.removeprefix("a list, each item ")
+def _expected(field: FieldInfo, place: Place) -> str:
+    words = describe(field)
+    if isinstance(place[-1], int):
+        return words.removeprefix("a list, each item ")
+    if models_in(field.annotation):
+        title = ".".join(str(step) for step in place if isinstance(step, str))
+        return (
+            f"tables with the title [[{title}]]" if words.startswith("a list") else f"a table with the title [{title}]"
+        )
+    return words
 
 
-def _hint(expected: str | bool, detail: ErrorDetails) -> str:
-    if expected and str(expected).startswith("a reference"):
+def _hint(expected: str, value: object) -> str:
+    if expected.startswith("a reference"):
         return "keep the secret in the environment, in a file, or in the store with `posthouse secret set NAME`"
-    value = detail["input"]
-    if isinstance(value, str) and str(expected).startswith('"') and isinstance(expected, str):
+    if not isinstance(value, str) or len(value) > _MAX_SHOWN:
+        return ""
+    if expected.startswith('"'):
         near = difflib.get_close_matches(value, re.findall(r'"([^"]+)"', expected), n=1)
         return f'did you mean "{near[0]}"?' if near else ""
-    if detail["type"] == "value_error" and "host bits" in str(detail.get("ctx", {}).get("error", "")):
-        return "the bits behind the prefix length must be 0"
-    if isinstance(expected, str) and expected.startswith("a list") and isinstance(value, str):
-        return f'write it in brackets: ["{value}"]' if len(value) <= _MAX_SHOWN else "write it in brackets"
+    if expected.startswith("a list"):
+        return f'write it in brackets: ["{value}"]'
+    if expected.startswith("a network"):
+        with contextlib.suppress(ValueError):
+            return f'did you mean "{ip_network(value, strict=False)}"?'
     return ""
 
 
@@ -154,7 +169,7 @@ def show_value(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            text = re.sub(r"(//[^/@:\s]*):[^/@\s]*@", r"\1:***@", value)
+            text = re.sub(r"([^/@:\s]*):[^@\s]*@", r"\1:***@", value)
             return f'"{text[:_MAX_SHOWN]}..."' if len(text) > _MAX_SHOWN else f'"{text}"'
         case int() | float():
             return str(value)

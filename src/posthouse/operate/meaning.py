@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network
 
-from posthouse.decide.flow import Flow, Smarthost, Submission
+from posthouse.decide.flow import Flow
 from posthouse.decide.openrelay import open_relay_problems
 from posthouse.operate.configuration import NodeSettings, Problem
 from posthouse.operate.fields import Place
@@ -85,6 +85,8 @@ def flow_problems(document: Document, flow: Flow | None) -> list[Problem]:
     found: list[Problem] = []
     for section in ("domain", "inbound", "outbound", "route"):
         found += _defined_twice(document, (section,), ("name",))
+    for place, connector in _items(document, "outbound"):
+        found += _outbound_problems(document, place, connector)
     known = _names(document, "outbound")
     for place, route in _items(document, "route"):
         found += _unknown_names(document, (*place, "connectors"), route.get("connectors"), known, "outbound connector")
@@ -102,7 +104,6 @@ def flow_problems(document: Document, flow: Flow | None) -> list[Problem]:
         )
     if flow is not None:
         found += _relay_problems(document, flow)
-        found += _outbound_problems(document, flow)
     return found
 
 
@@ -138,35 +139,33 @@ def _relay_problems(document: Document, flow: Flow) -> Iterator[Problem]:
             )
 
 
-def _outbound_problems(document: Document, flow: Flow) -> Iterator[Problem]:
-    for position, connector in enumerate(flow.outbound):
-        place: Place = ("outbound", position)
-        if isinstance(connector, Smarthost):
-            for number, host in enumerate(connector.hosts):
-                if not _HOST.fullmatch(host):
-                    yield document.problem(
-                        (*place, "hosts", number),
-                        found=show_value(host),
-                        expected="a host name or address alone",
-                        hint='the port goes into "port", a log-in into "auth"',
-                    )
-            if connector.implicit_tls and connector.tls == "none":
-                yield document.problem((*place, "tls"), message='implicit_tls cannot go with tls = "none"')
-            if connector.auth is not None and connector.tls in {"none", "opportunistic"} and not connector.implicit_tls:
-                yield _warning(
-                    document,
-                    (*place, "tls"),
-                    f'the password may cross the network in clear text with tls = "{connector.tls}"',
-                    'use tls = "certificate"',
-                )
-        if connector.tls == "domain" and not connector.tls_domain:
+def _outbound_problems(document: Document, place: Place, connector: Mapping[str, object]) -> Iterator[Problem]:
+    kind = connector.get("kind")
+    tls = connector.get("tls", "certificate" if kind == "submission" else "opportunistic")
+    implicit = connector.get("implicit_tls") is True
+    hosts = connector.get("hosts")
+    for number, host in enumerate(hosts if isinstance(hosts, list) else ()):
+        if isinstance(host, str) and not _HOST.fullmatch(host):
             yield document.problem(
-                (*place, "tls_domain"), message='missing; tls = "domain" needs it', expected="a domain name"
+                (*place, "hosts", number),
+                found=show_value(host),
+                expected="a host name or address alone",
+                hint='the port goes into "port", a log-in into "auth"',
             )
-        if isinstance(connector, Submission) and connector.tls in {"none", "opportunistic"}:
-            yield _warning(
-                document, (*place, "tls"), "credentials may cross the network in clear text", 'use tls = "certificate"'
-            )
+    if implicit and tls == "none":
+        yield document.problem((*place, "tls"), message='implicit_tls cannot go with tls = "none"')
+    if tls == "domain" and not connector.get("tls_domain"):
+        yield document.problem(
+            (*place, "tls_domain"), message='missing; tls = "domain" needs it', expected="a domain name"
+        )
+    has_login = "auth" in connector or kind == "submission"
+    if has_login and tls in {"none", "opportunistic"} and not implicit:
+        yield _warning(
+            document,
+            (*place, "tls"),
+            f'the log-in may cross the network in clear text with tls = "{tls}"',
+            'use tls = "certificate"',
+        )
 
 
 def shared_problems(node_document: Document, flow_document: Document) -> list[Problem]:
