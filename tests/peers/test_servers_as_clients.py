@@ -89,7 +89,7 @@ def test_every_message_of_smtp_source_arrives_once(sink: Sink, make_node: NodeMa
     assert len({arrival.recipients for arrival in arrivals}) == len(arrivals) == 400
 
 
-def test_big_messages_of_smtp_source_arrive_whole(make_sink: Callable[[Sink], Sink], make_node: NodeMaker) -> None:
+def test_big_messages_of_smtp_source_arrive_whole(sink: Sink, make_node: NodeMaker) -> None:
     node = make_node(sink.port).start()
     size = 5_000_000
     done = run(
