@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 from posthouse.mail.session import TlsFacts
 from posthouse.net.tls import FEED_OCTETS, TlsPump
@@ -232,11 +232,11 @@ class Connection(asyncio.BufferedProtocol):
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are not of asyncio's class, but of its shape.
+        self._transport = cast("asyncio.Transport", transport)
         self.peer = endpoint(transport.get_extra_info("peername"))
         self.local = endpoint(transport.get_extra_info("sockname"))
-        transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+        self._transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
         self._in_callback = True
         self._handler.connected(self)
         self._in_callback = False
