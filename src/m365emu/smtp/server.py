@@ -1,0 +1,90 @@
+"""The submission host as a server: it listens, admits, and stops.
+
+Purpose: own the socket and the set of connections. Shape: `start` binds and gives the address, `stop` says 421 to
+everybody and closes. Failures: `OSError` when the address cannot be bound. Leaves to others: the dialogue.
+"""
+
+import asyncio
+import ssl
+
+from m365emu import replies
+from m365emu.clock import Clock
+from m365emu.directory import Directory
+from m365emu.hosts import FrontEnd, SessionNumbers
+from m365emu.mailbox import MessageStore
+from m365emu.smtp.connection import Connection
+from m365emu.smtp.desk import Desk
+from m365emu.smtp.session import Session
+from m365emu.statistics import Statistics
+
+_BUFFER = 262_144
+
+
+class SubmissionHost:
+    """Listens for submission and keeps track of its connections."""
+
+    def __init__(
+        self,
+        *,
+        desk: Desk,
+        directory: Directory,
+        store: MessageStore,
+        statistics: Statistics,
+        clock: Clock,
+        tls: ssl.SSLContext,
+    ) -> None:
+        self.desk = desk
+        self.clock = clock
+        self.tls = tls
+        self.buffer = memoryview(bytearray(_BUFFER))
+        self._directory = directory
+        self._store = store
+        self._statistics = statistics
+        self._numbers = SessionNumbers(clock.now())
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> tuple[str, int]:
+        """Listen; return the address that was bound."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=512)
+        bound = self._server.sockets[0].getsockname()
+        return bound[0], bound[1]
+
+    async def stop(self) -> None:
+        """Stop listening and end every connection with 421."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._connections):
+            connection.refuse(replies.SERVICE_STOPS)
+        await asyncio.sleep(0)  # lets the transports hand their last octets over
+        for connection in list(self._connections):
+            connection.abort()
+        await asyncio.sleep(0)
+        await self._server.wait_closed()
+
+    def close_connections(self) -> int:
+        """Cut every connection without a word, as a failing network does; return how many there were."""
+        connections = list(self._connections)
+        for connection in connections:
+            connection.abort()
+        return len(connections)
+
+    def admit(self, connection: Connection, client: str) -> Session:
+        """Open a session for a new connection."""
+        front = FrontEnd(service=self._directory.tenant.service, session_id=self._numbers.take())
+        session = Session(self.desk, front, client)
+        self._statistics.sessions["opened"] += 1
+        if len(self._connections) >= self.desk.limits.connections:
+            session.refuse(replies.TOO_MANY_CONNECTIONS)
+        else:
+            session.open()
+        self._connections.add(connection)
+        return session
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is gone; its transcript may leave memory."""
+        self._connections.discard(connection)
+        self._statistics.sessions["closed"] += 1
+        self._store.session_ended(connection.session.front.session_id)
