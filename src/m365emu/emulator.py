@@ -58,6 +58,8 @@ class Emulator:
         store: the messages.
         statistics: the counts.
         control: changes while running; the same as the HTTP control.
+        host: the submission host; `host.new_session` gives a session without a network.
+        tokens: makes and checks access tokens.
     """
 
     def __init__(
@@ -91,7 +93,7 @@ class Emulator:
         self.faults, self.statistics = Faults(), Statistics()
         self.directory = Directory(tenant or read_tenant(dir / "tenant.toml"))
         self.store = MessageStore(dir / "mail")
-        tokens = TokenMaker(dir / "token-key.pem", clock.now)
+        self.tokens = tokens = TokenMaker(dir / "token-key.pem", clock.now)
         lockout = Lockout()
         desk = SubmissionDesk(
             directory=self.directory,
@@ -101,7 +103,7 @@ class Emulator:
             statistics=self.statistics,
             clock=clock,
         )
-        self._host = SubmissionHost(
+        self.host = SubmissionHost(
             desk=desk,
             directory=self.directory,
             store=self.store,
@@ -116,7 +118,7 @@ class Emulator:
             tokens=tokens,
             faults=self.faults,
             statistics=self.statistics,
-            connections=self._host,
+            connections=self.host,
             clock=clock,
         )
         self._authority = Authority(self.directory, tokens, self.faults, self.statistics, clock)
@@ -150,7 +152,7 @@ class Emulator:
         """Listen, and write `endpoints.json`; raises `OSError` for an address that cannot be bound."""
         submission, https, http = self._wanted
         try:
-            self.submission = _join(await self._host.start(*submission))
+            self.submission = _join(await self.host.start(*submission))
             bound = await self._serve(self._authority.application(), https, self._https_context)
             self.authority = f"https://{bound}/{self.tenant.id}"
             inbox = self._api.application()
@@ -169,7 +171,7 @@ class Emulator:
 
     async def stop(self) -> None:
         """Stop listening, end all connections, leave the files in order."""
-        await self._host.stop()
+        await self.host.stop()
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
@@ -189,8 +191,11 @@ class Emulator:
             return await self.store.wait_for(folder, at_least)
 
     def content(self, record: Record) -> bytes:
-        """Return a message's octets as they were received."""
-        return (self.store.directory / f"m-{record.id}.eml").read_bytes()
+        """Return a message's octets as they were received; raises `KeyError` when it was removed."""
+        path = self.store.content_file(record.id)
+        if path is None:
+            raise KeyError(record.id)
+        return path.read_bytes()
 
     async def _serve(self, app: web.Application, where: tuple[str, int], tls: ssl.SSLContext | None) -> str:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)

@@ -7,11 +7,11 @@ Failures: none. Leaves to others: the replies themselves (`replies`).
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from m365emu.tenant import Service
 
-_TICKS_PER_SECOND = 10_000_000
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICKS_AT_UNIX_EPOCH = 621_355_968_000_000_000
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -22,7 +22,7 @@ class SessionNumbers:
 
     def __init__(self, started: datetime) -> None:
         """Start counting at the moment the process started."""
-        self._next = int(started.timestamp() * _TICKS_PER_SECOND) + _TICKS_AT_UNIX_EPOCH
+        self._next = (started - _UNIX_EPOCH) // timedelta(microseconds=1) * 10 + _TICKS_AT_UNIX_EPOCH
 
     def take(self) -> str:
         """Return the next session id."""

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from m365emu.smtp.content import Content
 from m365emu.tenant import Limits
@@ -31,7 +31,11 @@ _log = logging.getLogger(__name__)
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """All that is known of an accepted message. `folders` are mailboxes, `external` and `undeliverable`."""
+    """All that is known of an accepted message.
+
+    `folders` are mailboxes, `external` and `undeliverable`; `author` (`from` in JSON) is the From field as it
+    stands in the header.
+    """
 
     id: str
     number: int
@@ -43,7 +47,7 @@ class Record(Struct, frozen=True, kw_only=True):
     folders: list[str]
     subject: str
     message_id: str
-    header_from: list[str]
+    author: str = field(name="from")
     size: int
     bare_line_feeds: bool
     bare_carriage_returns: bool

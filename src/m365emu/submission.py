@@ -183,7 +183,7 @@ class SubmissionDesk:
             folders=self._folders(submission),
             subject=head.subject,
             message_id=message_id,
-            header_from=head.addresses("from"),
+            author=head.first("from")[:998],
             size=content.size,
             bare_line_feeds=content.has_bare_line_feeds,
             bare_carriage_returns=content.has_bare_carriage_returns,

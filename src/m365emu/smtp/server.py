@@ -71,10 +71,14 @@ class SubmissionHost:
             connection.abort()
         return len(connections)
 
-    def admit(self, connection: Connection, client: str) -> Session:
-        """Open a session for a new connection."""
+    def new_session(self, client: str) -> Session:
+        """Return a session of `client`, an address in text form, to which nothing has been said yet."""
         front = FrontEnd(service=self._directory.tenant.service, session_id=self._numbers.take())
-        session = Session(self.desk, front, client)
+        return Session(self.desk, front, client)
+
+    def admit(self, connection: Connection, client: str) -> Session:
+        """Open a session for a new connection, or refuse it when there are too many."""
+        session = self.new_session(client)
         self._statistics.sessions["opened"] += 1
         if len(self._connections) >= self.desk.limits.connections:
             session.refuse(replies.TOO_MANY_CONNECTIONS)
