@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from posthouse.mail.envelope import Recipient
@@ -69,34 +70,63 @@ class Bdat(NamedTuple):
 
 def read_mail(argument: str, offer: Offer) -> Mail | Reply:
     """Read ``FROM:<path> parameters``."""
-    path = _read_path("FROM:", argument, replies.INVALID_SENDER, replies.SENDER_TOO_LONG)
+    if _is_path_alone(argument):
+        return _read_mail_alone(argument)
+    path = _read_sender(argument)
     if isinstance(path, Reply):
         return path
-    sender = path.address
-    if sender is not None and not sender.domain:
-        return replies.INVALID_SENDER
-    if not path.parameters:
-        event = MailFrom(sender=sender)
-    else:
-        found = read_mail_parameters(path.parameters, offer)
-        if isinstance(found, Reply):
-            return found
-        event = MailFrom(
-            sender=sender,
-            body=found.body,
-            smtputf8=found.smtputf8,
-            ret=found.ret,
-            envid=found.envid,
-            declared_octets=found.declared_octets,
-            auth=found.auth,
-        )
-    if sender is not None and not event.smtputf8 and not sender.is_ascii:
+    found = read_mail_parameters(path.parameters, offer)
+    if isinstance(found, Reply):
+        return found
+    if path.address is not None and not found.smtputf8 and not path.address.is_ascii:
         return replies.NEEDS_SMTPUTF8
+    event = MailFrom(
+        sender=path.address,
+        body=found.body,
+        smtputf8=found.smtputf8,
+        ret=found.ret,
+        envid=found.envid,
+        declared_octets=found.declared_octets,
+        auth=found.auth,
+    )
     return Mail(event, path.repairs)
 
 
 def read_rcpt(argument: str, offer: Offer, *, smtputf8: bool) -> Rcpt | Reply:
     """Read ``TO:<path> parameters``; `smtputf8` is what MAIL of this transaction said."""
+    if _is_path_alone(argument):
+        return _read_rcpt_alone(argument, smtputf8)
+    path = _read_path("TO:", argument, replies.INVALID_RECIPIENT, replies.RECIPIENT_TOO_LONG)
+    if isinstance(path, Reply):
+        return path
+    found = read_rcpt_parameters(path.parameters, offer, smtputf8=smtputf8)
+    if isinstance(found, Reply):
+        return found
+    if path.address is None:
+        return replies.INVALID_RECIPIENT
+    if not smtputf8 and not path.address.is_ascii:
+        return replies.NEEDS_SMTPUTF8
+    return Rcpt(RcptTo(Recipient(path.address, found.notify, found.original)), path.repairs)
+
+
+def _is_path_alone(argument: str) -> bool:
+    return argument.endswith(">") and " " not in argument
+
+
+@lru_cache(maxsize=1024)
+def _read_mail_alone(argument: str) -> Mail | Reply:
+    """MAIL without parameters: the same few over and over."""
+    path = _read_sender(argument)
+    if isinstance(path, Reply):
+        return path
+    if path.address is not None and not path.address.is_ascii:
+        return replies.NEEDS_SMTPUTF8
+    return Mail(MailFrom(sender=path.address), path.repairs)
+
+
+@lru_cache(maxsize=1024)
+def _read_rcpt_alone(argument: str, smtputf8: bool) -> Rcpt | Reply:
+    """RCPT without parameters."""
     path = _read_path("TO:", argument, replies.INVALID_RECIPIENT, replies.RECIPIENT_TOO_LONG)
     if isinstance(path, Reply):
         return path
@@ -104,12 +134,14 @@ def read_rcpt(argument: str, offer: Offer, *, smtputf8: bool) -> Rcpt | Reply:
         return replies.INVALID_RECIPIENT
     if not smtputf8 and not path.address.is_ascii:
         return replies.NEEDS_SMTPUTF8
-    if not path.parameters:
-        return Rcpt(RcptTo(Recipient(path.address)), path.repairs)
-    found = read_rcpt_parameters(path.parameters, offer, smtputf8=smtputf8)
-    if isinstance(found, Reply):
-        return found
-    return Rcpt(RcptTo(Recipient(path.address, found.notify, found.original)), path.repairs)
+    return Rcpt(RcptTo(Recipient(path.address)), path.repairs)
+
+
+def _read_sender(argument: str) -> Path | Reply:
+    path = _read_path("FROM:", argument, replies.INVALID_SENDER, replies.SENDER_TOO_LONG)
+    if isinstance(path, Path) and path.address is not None and not path.address.domain:
+        return replies.INVALID_SENDER
+    return path
 
 
 def _read_path(prefix: str, argument: str, malformed: Reply, too_long: Reply) -> Path | Reply:

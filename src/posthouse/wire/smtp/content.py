@@ -21,6 +21,7 @@ from typing import Final, Literal
 BareNewlines = Literal["refuse", "repair"]
 
 END: Final = b"\r\n.\r\n"
+DOT: Final = b"\r\n."
 
 
 class Fault(Enum):
@@ -126,6 +127,17 @@ class DotReader:
             The content among them, and where in `data` the next command starts.
         """
         held = self._held
+        if DOT not in held + data[start : start + 2]:
+            # The first dot at the start of a line is most often that of the end: one search then serves for both.
+            dot = data.find(DOT, start)
+            if dot >= 0 and data.startswith(END, dot):
+                self.is_ended = True
+                stop = dot + len(END)
+                return self._hand_over(held + data[start : dot + 2], has_dots=False), stop
+        return self._feed_with_dots(data, start)
+
+    def _feed_with_dots(self, data: bytes, start: int) -> tuple[bytes, int]:
+        held = self._held
         across = (held + data[start : start + 4]).find(END)
         end = start + across - len(held) if across >= 0 else data.find(END, start)
         if across >= 0 or end >= 0:
@@ -137,14 +149,17 @@ class DotReader:
             work = held + data[start:]
             decided = len(work) - _undecided(work)
             body, self._held = work[:decided], work[decided:]
+        return self._hand_over(body, has_dots=DOT in body), stop
+
+    def _hand_over(self, body: bytes, *, has_dots: bool) -> bytes:
         if not body or self.guard.fault is not None:
-            return b"", stop
-        if b"\r\n." in body:
+            return b""
+        if has_dots:
             body = self._without_transparency(body)
         body = self.guard.check(body)
         if self._skip:
             body, self._skip = body[2:], 0
-        return body, stop
+        return body
 
     def _without_transparency(self, body: bytes) -> bytes:
         """Take the first dot off each line. No piece ends between a CRLF and what decides about its dot."""

@@ -14,16 +14,16 @@ Mended, because devices in the field do it: a blank behind the colon, missing an
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
 
 from posthouse.mail.address import MAX_DOMAIN_OCTETS, MAX_LOCAL_OCTETS, Address
 
 _PLAIN = re.compile(
     r"<([a-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64})@((?=[^>]{1,255}>)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
-    r"(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*)>(?: +|$)",
+    r"(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*)>",
     re.ASCII | re.IGNORECASE,
 )
 _SOURCE_ROUTE = re.compile(r"(?:@[^\s@,:<>\"]+,)*@[^\s@,:<>\"]+:")
@@ -47,8 +47,7 @@ class PathError(ValueError):
         self.fault = fault
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(NamedTuple):
     """A path that was understood.
 
     Attributes:
@@ -63,8 +62,9 @@ class Path:
 
 
 @lru_cache(maxsize=2048)
-def _plain_address(local: str, domain: str) -> Address:
-    return Address(local, domain.lower())
+def _read_plain(text: str) -> Address | None:
+    match = _PLAIN.fullmatch(text)
+    return None if match is None else Address(match[1], match[2].lower())
 
 
 def read_path(text: str) -> Path:
@@ -76,9 +76,10 @@ def read_path(text: str) -> Path:
     Raises:
         PathError: Not a path.
     """
-    match = _PLAIN.match(text)
-    if match is not None:
-        return Path(_plain_address(match[1], match[2]), text[match.end() :])
+    end = text.find(">") + 1
+    address = _read_plain(text[:end])
+    if address is not None and text[end : end + 1] in ("", " "):
+        return Path(address, text[end:].lstrip())
     return _read_odd_path(text)
 
 
