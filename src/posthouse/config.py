@@ -75,9 +75,18 @@ def load(directory: Path) -> Configuration:
     )
 
 
-def judge_flow(text: str) -> Sequence[Problem]:
-    """Problems of a flow file's text alone, errors and warnings; the node's settings are not looked at."""
-    _, found = _flow(_parse(FLOW_FILE, text))
+def judge_flow(text: str, directory: Path) -> Sequence[Problem]:
+    """Problems of a flow's text before it is put into use, errors first.
+
+    Args:
+        text: What flow.toml would hold.
+        directory: Where posthouse.toml is, for the names that the flow takes from it.
+    """
+    document = _parse(FLOW_FILE, text)
+    _, found = _flow(document)
+    _, node_document = _read(directory / NODE_FILE)
+    if isinstance(document, Document) and isinstance(node_document, Document):
+        found += shared_problems(node_document, document)
     return (*_in_order(found, "error"), *_in_order(found, "warning"))
 
 

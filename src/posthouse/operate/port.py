@@ -1,8 +1,8 @@
 """What commands and the control API ask of the layers above and below: levers of the queue, local intake, the node.
 
-Shape: protocols beside their caller. `QueueControl`, `LocalIntake` and `NodeControl` are the running node's;
-`Offline` is what stands in for it while no node runs; `Installation` is what ``posthouse.__main__`` hands to commands,
-because configuration and service are layers above this one.
+Shape: protocols beside their caller. `QueueControl`, `LocalIntake` and `NodeControl` are the running node's; `Parts`
+bundles what operations work on, of a node or of a store that a command opened; `Installation` is what
+``posthouse.__main__`` hands to commands, because configuration and service are layers above this one.
 Failures: `StoreUnavailable` wherever something is written or read; everything else that is expected is a value.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -21,19 +21,9 @@ from posthouse.store.port import QueueFilter, Store
 
 if TYPE_CHECKING:
     from posthouse.operate.configuration import Configuration, Problem
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """How much an action changed.
-
-    Attributes:
-        messages: Messages of which at least one copy changed.
-        copies: Recipients' copies.
-    """
-
-    messages: int
-    copies: int
+    from posthouse.queue.control import Changed
+    from posthouse.receive.accounts import Accounts
+    from posthouse.store.sealing import Sealer
 
 
 class QueueControl(Protocol):
@@ -136,7 +126,7 @@ class Reloaded:
 
     flow_revision: int
     problems: tuple[str, ...] = ()
-    needs_restart: tuple[str, ...] = field(default=())
+    needs_restart: tuple[str, ...] = ()
 
 
 class NodeControl(Protocol):
@@ -153,18 +143,8 @@ class NodeControl(Protocol):
         """
 
 
-class Sealer(Protocol):
-    """Encrypts what the store keeps for ``secret:NAME``."""
-
-    def seal(self, secret: bytes) -> bytes:
-        """Encrypt with the node's key."""
-
-    def unseal(self, sealed: bytes) -> bytes:
-        """Decrypt. Raises ValueError when the key is another one or the octets are damaged."""
-
-
-class Offline(Protocol):
-    """What commands work on while no node runs. The store is open."""
+class Parts(Protocol):
+    """What operations work on: the running node's parts, or what stands in for them. The store is open."""
 
     @property
     def store(self) -> Store: ...
@@ -174,13 +154,8 @@ class Offline(Protocol):
     def intake(self) -> LocalIntake: ...
     @property
     def sealer(self) -> Sealer: ...
-
-
-class FlowReader(Protocol):
-    """Judges the text of a flow file."""
-
-    def __call__(self, text: str) -> Sequence[Problem]:
-        """All problems at once; empty when it can be applied."""
+    @property
+    def accounts(self) -> Accounts: ...
 
 
 class Installation(Protocol):
@@ -189,10 +164,10 @@ class Installation(Protocol):
     def load(self, directory: Path) -> Configuration:
         """Read both files. Raises ConfigurationRefused with all errors."""
 
-    def judge_flow(self, text: str) -> Sequence[Problem]:
-        """Problems of a flow file's text."""
+    def judge_flow(self, text: str, directory: Path) -> Sequence[Problem]:
+        """Problems of a flow file's text, errors first, also those with the posthouse.toml of that directory."""
 
-    def offline(self, configuration: Configuration) -> AbstractAsyncContextManager[Offline]:
+    def offline(self, configuration: Configuration) -> AbstractAsyncContextManager[Parts]:
         """Open the store for a command. Raises StoreUnavailable, also when a running node keeps it to itself."""
 
     def run(self, configuration: Configuration) -> int:

@@ -1,0 +1,154 @@
+"""Where commands ask: the running node, or the store itself while none runs.
+
+Shape: `open_desk` looks for the node's control socket; `Desk.call` answers the same way in both cases.
+Failures: `Refusal` values; `DeskClosed` with a sentence when neither way is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import tomllib
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from posthouse.operate.client import NoAccess, NodeClient, NodeGone, connect_to_node
+from posthouse.operate.configuration import FLOW_FILE, NODE_FILE, Configuration
+from posthouse.operate.operations import AnswerT, Operation, RequestT
+from posthouse.operate.port import Installation, Parts
+from posthouse.operate.services import Services
+from posthouse.operate.shapes import Refusal, SubmissionEnvelope, Submitted
+from posthouse.store.port import StoreUnavailable
+
+DEFAULT_SOCKET = "control.sock"
+
+
+class DeskClosed(Exception):
+    """Neither a node nor the store can be asked. The message says why.
+
+    Attributes:
+        temporary: Trying again later may help.
+    """
+
+    def __init__(self, reason: str, *, temporary: bool) -> None:
+        super().__init__(reason)
+        self.temporary = temporary
+
+
+class Desk(Protocol):
+    """Answers operations."""
+
+    is_node: bool
+
+    def call(self, operation: Operation[RequestT, AnswerT], request: RequestT) -> AnswerT | Refusal:
+        """Carry out one operation."""
+
+    def submit(self, envelope: SubmissionEnvelope, content: bytes) -> Submitted | Refusal:
+        """Hand in a message."""
+
+
+class NodeDesk:
+    """The running node."""
+
+    is_node = True
+
+    def __init__(self, client: NodeClient) -> None:
+        self._client = client
+
+    def call(self, operation: Operation[RequestT, AnswerT], request: RequestT) -> AnswerT | Refusal:
+        """Ask the node."""
+        try:
+            return self._client.call(operation, request)
+        except NodeGone as error:
+            raise DeskClosed(str(error), temporary=True) from error
+
+    def submit(self, envelope: SubmissionEnvelope, content: bytes) -> Submitted | Refusal:
+        """Hand it to the node."""
+        try:
+            return self._client.submit(envelope, content)
+        except NodeGone as error:
+            raise DeskClosed(f"{error}; the message may have been taken", temporary=True) from error
+
+
+class StoreDesk:
+    """The store, opened for each request: between two of them a node may start."""
+
+    is_node = False
+
+    def __init__(self, installation: Installation, configuration: Configuration) -> None:
+        self._installation, self._configuration = installation, configuration
+
+    def call(self, operation: Operation[RequestT, AnswerT], request: RequestT) -> AnswerT | Refusal:
+        """Carry it out here."""
+
+        async def work() -> AnswerT | Refusal:
+            async with self._installation.offline(self._configuration) as parts:
+                return await self._services(parts).call(operation, request, login_name())
+
+        return _run(work())
+
+    def submit(self, envelope: SubmissionEnvelope, content: bytes) -> Submitted | Refusal:
+        """Write it into the store; the next node that runs delivers it."""
+
+        async def work() -> Submitted | Refusal:
+            async with self._installation.offline(self._configuration) as parts:
+                return await self._services(parts).submit(envelope, content, login_name())
+
+        return _run(work())
+
+    def _services(self, parts: Parts) -> Services:
+        directory = self._configuration.directory
+        return Services(
+            parts,
+            flow_file=directory / FLOW_FILE,
+            judge=lambda text: self._installation.judge_flow(text, directory),
+            node=None,
+            clock=lambda: datetime.now(UTC),
+        )
+
+
+def open_desk(installation: Installation, directory: Path) -> Desk:
+    """The running node where there is one, else the store.
+
+    Raises:
+        DeskClosed: The node's socket is there and this user may not use it.
+        ConfigurationRefused: No node runs and the configuration cannot be used.
+    """
+    client = node_client(directory)
+    return NodeDesk(client) if client is not None else StoreDesk(installation, installation.load(directory))
+
+
+def node_client(directory: Path) -> NodeClient | None:
+    """A connection to the node of a directory, or None while none runs."""
+    try:
+        return connect_to_node(socket_path(directory))
+    except NoAccess as error:
+        raise DeskClosed(f"{error}; its own user, root and members of [control] group may", temporary=False) from error
+
+
+def socket_path(directory: Path) -> Path:
+    """Where the node listens. A file that cannot be read does not hide a node that runs."""
+    try:
+        settings = tomllib.loads((directory / NODE_FILE).read_text(encoding="utf-8-sig")).get("control", {})
+        named = settings.get("socket") if isinstance(settings, dict) else None
+    except (OSError, ValueError):
+        named = None
+    return directory.absolute() / (named if isinstance(named, str) else DEFAULT_SOCKET)
+
+
+def login_name() -> str:
+    """Login name of whoever runs this command."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+def _run(work: Coroutine[None, None, AnswerT]) -> AnswerT:
+    try:
+        return asyncio.run(work)
+    except StoreUnavailable as error:
+        raise DeskClosed(f"the store cannot be used: {error}", temporary=True) from error
