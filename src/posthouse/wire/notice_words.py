@@ -105,11 +105,10 @@ def _title(report: Report) -> str:
 
 def _about_recipient(report: Report, each: RecipientReport) -> Iterator[Block]:
     yield Heading(str(each.recipient.address))
-    if each.action in (Action.FAILED, Action.DELAYED):
+    if each.action is Action.FAILED:
         cause, advice = explain(each.shown_status)
         yield Paragraph(cause)
-        if each.action is Action.FAILED:
-            yield Paragraph(f"What you can do: {advice}")
+        yield Paragraph(f"What you can do: {advice}")
     pairs = [("Status", each.shown_status)]
     if each.reason:
         pairs.append(("Reason", clean(each.reason, _MAX_SAID)))
