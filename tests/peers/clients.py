@@ -22,6 +22,7 @@ from tests.peers.programs import PEERS, Finished, require, require_file, run
 SENDER = "printer@example.com"
 RECIPIENT = "office@example.net"
 HOST = "127.0.0.1"
+NODE_MODULES = PEERS / "nodemailer/usr/share/nodejs"
 PHPMAILER = Path("/usr/share/php/libphp-phpmailer/src")
 
 
@@ -158,7 +159,7 @@ nodemailer.createTransport(options).sendMail(
 
 def nodemailer(target: Target, letter: Letter, directory: Path) -> Finished:
     """nodemailer, what most JavaScript programs send with."""
-    require_file(PEERS / "node/node_modules/nodemailer", "nodemailer")
+    require_file(NODE_MODULES / "nodemailer", "nodemailer")
     message, script = directory / "nodemailer.eml", directory / "send.js"
     message.write_bytes(letter.content)
     script.write_text(_NODEMAILER)
@@ -183,7 +184,7 @@ def nodemailer(target: Target, letter: Letter, directory: Path) -> Finished:
             "auth": {"user": target.login[0], "pass": target.login[1]},
             "authMethod": target.mechanism,
         }
-    return run([require("node"), script, json.dumps(options)], env={"NODE_PATH": str(PEERS / "node/node_modules")})
+    return run([require("node"), script, json.dumps(options)], env={"NODE_PATH": str(NODE_MODULES)})
 
 
 _PHPMAILER = """<?php
