@@ -122,13 +122,7 @@ class Emulator:
             clock=clock,
         )
         self._authority = Authority(self.directory, tokens, self.faults, self.statistics, clock)
-        self._api = InboxApi(
-            directory=self.directory,
-            store=self.store,
-            statistics=self.statistics,
-            desk=desk,
-            control=self.control,
-        )
+        self._api = InboxApi(self.directory, self.store, self.control)
         self._https_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._https_context.load_cert_chain(certificates.chain, certificates.key)
         self._runners: list[web.AppRunner] = []

@@ -15,8 +15,6 @@ from aiohttp import web
 
 from m365emu.directory import Directory
 from m365emu.mailbox import EXTERNAL, UNDELIVERABLE, MessageStore, Record
-from m365emu.statistics import Statistics
-from m365emu.submission import SubmissionDesk
 from m365emu.tenant import Tenant, TenantError
 from m365emu.web.control import Control
 
@@ -28,19 +26,9 @@ _HIDDEN = "(hidden)"
 class InboxApi:
     """The routes under `/api/`."""
 
-    def __init__(
-        self,
-        *,
-        directory: Directory,
-        store: MessageStore,
-        statistics: Statistics,
-        desk: SubmissionDesk,
-        control: Control,
-    ) -> None:
+    def __init__(self, directory: Directory, store: MessageStore, control: Control) -> None:
         self._directory = directory
         self._store = store
-        self._statistics = statistics
-        self._desk = desk
         self._control = control
 
     def application(self) -> web.Application:
@@ -113,7 +101,7 @@ class InboxApi:
         return _json({"removed": self._store.clear()})
 
     async def _report(self, request: web.Request) -> web.StreamResponse:
-        return _json(self._statistics.report(self._desk.open.most))
+        return _json(self._control.report())
 
     async def _tenant(self, request: web.Request) -> web.StreamResponse:
         return _json(_without_secrets(self._directory.tenant))

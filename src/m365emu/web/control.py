@@ -114,6 +114,10 @@ class Control:
                 assert_never(order)
         return {"done": True}
 
+    def report(self) -> dict[str, object]:
+        """Return the statistics as plain values."""
+        return self._statistics.report(self._desk.open.most)
+
     def reset_counters(self) -> None:
         """Forget what was counted; what is open stays open."""
         self._statistics.clear()
