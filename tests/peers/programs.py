@@ -32,12 +32,16 @@ class ServerFailed(Exception):
     """A server did not come up, or did not answer; the text carries the end of its log."""
 
 
-def missing(name: str) -> None:
-    """End the test: a missing program is a failure for continuous integration and a skip for a person."""
-    reason = f"{name} is not installed; .ci/install-peers installs it"
+def cannot(reason: str) -> None:
+    """End the test: what is missing is a failure for continuous integration and a skip for a person."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def missing(name: str) -> None:
+    """End the test because a program is not there."""
+    cannot(f"{name} is not installed; .ci/install-peers installs it")
 
 
 def require(name: str) -> Path:
@@ -56,9 +60,9 @@ def require_file(path: Path, name: str) -> Path:
 
 
 def require_root(name: str) -> None:
-    """Skip, by name, what only root can start."""
+    """End the test where only root can start the program."""
     if os.geteuid() != 0:
-        pytest.skip(f"{name} can be started by root only")
+        cannot(f"{name} can be started by root only")
 
 
 def free_port(address: str = "127.0.0.1") -> int:
