@@ -97,7 +97,8 @@ class SubmissionDesk:
         if self._rejects_excess and self._minute_is_used_up(principal.mailbox):
             return replies.RATE_EXCEEDED
         moment = self.rate.reserve(principal.mailbox, self.now(), self.limits.messages_per_minute)
-        self._statistics.delayed[principal.mailbox] += moment > self.now()
+        if moment > self.now():
+            self._statistics.delayed[principal.mailbox] += 1
         return moment
 
     def keep(self, submission: Submission) -> Reply:

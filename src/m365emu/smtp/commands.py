@@ -107,6 +107,8 @@ def _read_path(argument: str, keyword: str, invalid: Reply, too_long: Reply) -> 
     address, rest = match.groups()
     if address.startswith("@"):
         address = address.partition(":")[2]  # a source route, accepted and ignored (RFC 5321 4.1.1.3)
+        if not address:
+            return invalid
     if len(address) > 571:
         return too_long
     if address and not _is_address(address):
