@@ -38,6 +38,7 @@ def test_a_sender_is_read_with_its_parameters(argument: str, address: str, param
         ("FROM:<a@example.net", "5.1.7 Invalid address"),
         ("FROM:<a@>", "5.1.7 Invalid address"),
         ("FROM:<@example.net>", "5.1.7 Invalid address"),
+        ("FROM:<@hop.example:>", "5.1.7 Invalid address"),
         ("FROM:<a@-x.example>", "5.1.7 Invalid address"),
         ("FROM:<a b@example.net>", "5.1.7 Invalid address"),
         ("FROM:<" + "a" * 65 + "@example.net>", "5.1.7 Invalid address"),

@@ -124,6 +124,30 @@ async def test_a_message_that_is_held_back_is_answered_when_its_time_has_come(
         assert len(emulator.store.messages()) == 2
 
 
+async def test_a_client_that_leaves_while_its_message_is_held_back_does_not_stop_it(
+    directory: Path, tenant: Tenant, clock: ManualClock
+) -> None:
+    async with Emulator(directory, tenant=tenant, clock=clock) as emulator:
+        emulator.control.patch({"limits": {"messages_per_minute": 1}})
+        logged_on(emulator).submit()
+
+        def send_and_leave() -> None:
+            smtp = client(emulator)
+            smtp.starttls(context=ssl.create_default_context(cafile=emulator.ca))
+            smtp.login("relay@contoso.example", "relay-password")
+            smtp.mail("relay@contoso.example")
+            smtp.rcpt("alice@contoso.example")
+            smtp.docmd("DATA")
+            smtp.send("From: relay@contoso.example\r\n\r\nlate\r\n.\r\n")
+            smtp.close()
+
+        await asyncio.to_thread(send_and_leave)
+        while not emulator.statistics.delayed.total():
+            await asyncio.sleep(0)
+        clock.advance(timedelta(minutes=1))
+        assert len(emulator.store.messages()) == 2
+
+
 async def test_more_connections_than_allowed_are_turned_away(running: Emulator) -> None:
     running.control.patch({"limits": {"connections": 1}})
     first_reader, first = await connect(running)
