@@ -61,10 +61,11 @@ class Dispatcher:
         self._stopping = False
         self._wake = asyncio.Event()
 
-    def line(self, hop: str, connector: str) -> Line:
+    def line(self, hop: str) -> Line:
         """The waiting line of a hop, made when it is first needed."""
         line = self.lines.get(hop)
         if line is None:
+            connector = connector_of(hop)
             gate = self._gates.get(connector)
             if gate is None:
                 gate = self._gates[connector] = Gate(self._policy.outbound.get(connector))
@@ -73,27 +74,29 @@ class Dispatcher:
             line = self.lines[hop] = Line(hop, gate)
         return line
 
-    def has_memory_for(self, line: Line, octets: int) -> bool:
-        """Whether a fresh message of this size may be born leased."""
+    def has_room(self, hop: str, octets: int) -> bool:
+        """Whether a fresh message of this size may be born leased: memory, and a line that could attempt it soon."""
         return (
             not self._stopping
             and self._in_memory < self._settings.in_memory
             and self._in_memory_octets + octets <= self._settings.in_memory_octets
-            and line.keeps_in_memory(self._monotonic())
+            and self.line(hop).keeps_in_memory(self._monotonic())
         )
 
-    def push(self, line: Line, lease: Lease) -> None:
+    def push(self, lease: Lease) -> None:
         """Take a fresh, committed message."""
         if self._stopping:
             self._spawn(self._give_back([lease]))
             return
+        line = self.line(lease.hop)
         line.push(lease)
         self._in_memory += 1
         self._in_memory_octets += lease.message.content.size_octets
         self._start(line)
 
-    def stored(self, line: Line) -> None:
-        """A message was left to the store."""
+    def stored(self, hop: str) -> None:
+        """A message of this waiting line was left to the store."""
+        line = self.line(hop)
         line.has_stored = True
         self._start(line)
 
@@ -116,7 +119,7 @@ class Dispatcher:
 
     async def _look(self) -> None:
         for due in await self._store.due(self._clock()):
-            line = self.line(due.hop, connector_of(due.hop))
+            line = self.line(due.hop)
             line.has_stored = True
         now = self._monotonic()
         for line in list(self.lines.values()):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from random import Random
+from typing import Protocol
 
 from posthouse.decide.policy import Policy
 from posthouse.mail.event import Detail, Event, EventKind
@@ -19,14 +20,47 @@ from posthouse.mail.ids import MessageId, make_message_id, show_message_id
 from posthouse.mail.message import Lease, Message, NewMessage, Placement, RecipientState, Waiting
 from posthouse.mail.reply import Reply
 from posthouse.mail.route import NoRoute
-from posthouse.queue.dispatch import Dispatcher, connector_of
 from posthouse.queue.guard import Guard
-from posthouse.queue.lines import NO_ROUTE_HOP, Line
+from posthouse.queue.lines import NO_ROUTE_HOP
 from posthouse.queue.settings import QueueSettings
 from posthouse.store.port import Queueing, SpoolFile
 
 DOOR_EVENTS_PER_MINUTE = 600
 """Refusals beyond this many a minute are counted, not written: a stranger must not fill the disk with our own notes."""
+
+
+class Memory(Protocol):
+    """Where fresh messages wait for their first attempt without a way over the disk. Implemented by `Dispatcher`."""
+
+    def has_room(self, hop: str, octets: int) -> bool:
+        """Whether a fresh message of this size may be born leased."""
+
+    def push(self, lease: Lease) -> None:
+        """Take a fresh, committed message."""
+
+    def stored(self, hop: str) -> None:
+        """A message of this waiting line was left to the store."""
+
+    def wake(self) -> None:
+        """Look into the store now."""
+
+
+class NoMemory:
+    """For commands that work while no node runs: every message waits in the store."""
+
+    def has_room(self, hop: str, octets: int) -> bool:
+        """Never."""
+        return False
+
+    def push(self, lease: Lease) -> None:
+        """Not called, because there is never room."""
+        raise RuntimeError("a message was born leased where nobody delivers")
+
+    def stored(self, hop: str) -> None:
+        """The node will find it."""
+
+    def wake(self) -> None:
+        """There is nobody to wake."""
 
 
 class Intake:
@@ -35,7 +69,7 @@ class Intake:
     def __init__(
         self,
         store: Queueing,
-        dispatcher: Dispatcher,
+        memory: Memory,
         guard: Guard,
         policy: Policy,
         settings: QueueSettings,
@@ -43,7 +77,7 @@ class Intake:
         clock: Callable[[], datetime],
         random: Random,
     ) -> None:
-        self._store, self._dispatcher, self._guard = store, dispatcher, guard
+        self._store, self._memory, self._guard = store, memory, guard
         self._policy, self._settings = policy, settings
         self._clock, self._random = clock, random
         self.inline_octets = store.inline_octets
@@ -76,8 +110,8 @@ class Intake:
         Returns:
             A future, done when the message is on disk.
         """
-        leases: list[tuple[Line, Lease]] = []
-        stored: list[Line] = []
+        leases: list[Lease] = []
+        stored: list[str] = []
         new = self._place(message, leases, stored)
         copies = len(new.placements)
         self._guard.open_copies += copies
@@ -92,9 +126,9 @@ class Intake:
     def notice_written(self, new: NewMessage) -> None:
         """A notice was committed: count it and have it attempted."""
         self._guard.open_copies += len(new.placements)
-        self._dispatcher.wake()
+        self._memory.wake()
 
-    def _place(self, message: Message, leases: list[tuple[Line, Lease]] | None, stored: list[Line]) -> NewMessage:
+    def _place(self, message: Message, leases: list[Lease] | None, stored: list[str]) -> NewMessage:
         envelope, now = message.envelope, message.received_at
         principal, size = message.session.principal, message.content.size_octets
         groups: dict[str, list[Waiting]] = {}
@@ -110,13 +144,12 @@ class Intake:
         placements: list[Placement] = []
         born_leased = False
         for hop, waiting in groups.items():
-            line = self._dispatcher.line(hop, connector_of(hop))
             state = RecipientState.PENDING
-            if leases is not None and self._dispatcher.has_memory_for(line, size):
+            if leases is not None and self._memory.has_room(hop, size):
                 state, born_leased = RecipientState.LEASED, True
-                leases.append((line, Lease(message=message, hop=hop, waiting=tuple(waiting), until=until)))
+                leases.append(Lease(message=message, hop=hop, waiting=tuple(waiting), until=until))
             else:
-                stored.append(line)
+                stored.append(hop)
             placements.extend(Placement(w.index, state, hop, now) for w in waiting)
         return NewMessage(
             message=message,
@@ -125,16 +158,14 @@ class Intake:
             lease_until=until if born_leased else None,
         )
 
-    def _accepted(
-        self, leases: list[tuple[Line, Lease]], stored: list[Line], copies: int, future: asyncio.Future[None]
-    ) -> None:
+    def _accepted(self, leases: list[Lease], stored: list[str], copies: int, future: asyncio.Future[None]) -> None:
         if future.cancelled() or future.exception() is not None:
             self._guard.open_copies -= copies
             return
-        for line, lease in leases:
-            self._dispatcher.push(line, lease)
-        for line in stored:
-            self._dispatcher.stored(line)
+        for lease in leases:
+            self._memory.push(lease)
+        for hop in stored:
+            self._memory.stored(hop)
 
     def refused(self, event: Event) -> None:
         """Write down what happened at the door, within bounds."""
