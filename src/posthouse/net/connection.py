@@ -129,6 +129,10 @@ class Connection(asyncio.BufferedProtocol):
         """Octets that wait to be sent, after encryption."""
         return self._transport.get_write_buffer_size()
 
+    def hand_over(self, handler: Handler) -> None:
+        """Tell another handler from now on; it is not told `connected`."""
+        self._handler = handler
+
     def write(self, data: bytes) -> None:
         """Send octets at the end of this callback or of this turn of the loop; during a handshake, after it."""
         if self._is_closing or not data:

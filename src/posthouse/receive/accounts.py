@@ -126,7 +126,7 @@ class Accounts:
         if problem is not None:
             raise AccountProblem(problem)
         hashed = await asyncio.to_thread(passwords.hash_password, password)
-        keys = await asyncio.to_thread(passwords.scram_keys, password)
+        keys = await asyncio.to_thread(passwords.make_scram_keys, password)
         sealed = b""
         if self._keeps_cram_secrets:
             sealed = self._sealer.seal(passwords.prepare(password).encode(), cram_purpose(account.name))

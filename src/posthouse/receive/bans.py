@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 FIRST_DELAY_SECONDS = 0.5
@@ -73,6 +74,7 @@ class Bans:
         return len(self._records)
 
 
+@lru_cache(maxsize=4096)
 def address_key(ip: str) -> str:
     """The key of a client address: of IPv6 the /64, since that is what one customer has."""
     address = ip_address(ip)

@@ -37,9 +37,8 @@ from posthouse.receive.bans import Bans, address_key
 from posthouse.receive.settings import LoginSettings
 from posthouse.store.port import Account, AppPassword, Keeping, StoreUnavailable
 from posthouse.store.sealing import SealBroken, Sealer
-
-FAILED = Reply.of(535, "5.7.3", "Authentication unsuccessful")
-TEMPORARY = Reply.of(454, "4.7.0", "Temporary authentication failure")
+from posthouse.wire.sasl.scram import ScramKeys
+from posthouse.wire.smtp.replies import AUTH_TEMPORARILY_FAILED, AUTHENTICATION_FAILED
 
 MAX_WAITING = 100
 """Password checks in the line for a thread; beyond it the answer is temporary."""
@@ -84,21 +83,13 @@ class Denied:
 LoginResult = Granted | Denied
 
 
-@dataclass(frozen=True, slots=True)
-class ScramKeys:
-    """What SCRAM-SHA-256 needs of an account; of an unknown one, keys that no proof fits."""
-
-    iterations: int
-    salt: bytes
-    stored_key: bytes
-    server_key: bytes
-
-    def __repr__(self) -> str:
-        return "<ScramKeys>"
-
-
 class LoginDesk:
-    """Answers for all accounts of the node."""
+    """Answers for all accounts of the node.
+
+    Attributes:
+        bans_by_address, bans_by_account: Failures so far.
+        pretence_key: Makes SCRAM salts of accounts that do not exist (``wire.sasl.server.begin``).
+    """
 
     def __init__(
         self,
@@ -122,7 +113,7 @@ class LoginDesk:
         self._pool = ThreadPoolExecutor(settings.concurrent_checks, thread_name_prefix="login")
         self._waiting = 0
         self._key = secrets.token_bytes(32)
-        self._decoy_key = sealer.derive("scram-decoy")
+        self.pretence_key = sealer.derive("scram-pretence")
         self._remembered: OrderedDict[bytes, float] = OrderedDict()
         self._known_places: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._noted: dict[tuple[str, int | None], datetime] = {}
@@ -149,21 +140,20 @@ class LoginDesk:
         try:
             account = await self._store.account(name)
         except StoreUnavailable as error:
-            return Denied(TEMPORARY, f"the store did not answer: {error}")
+            return Denied(AUTH_TEMPORARILY_FAILED, f"the store did not answer: {error}")
         device = _find_device(account, password)
         if device is None and self._waiting >= MAX_WAITING:
-            return Denied(TEMPORARY, "too many password checks are waiting")
+            return Denied(AUTH_TEMPORARILY_FAILED, "too many password checks are waiting")
         if device is None and not await self._main_password_fits(account, password):
             return self._refuse(account, name, password.encode("utf-8", "surrogatepass"), caller, "wrong password")
         assert account is not None
         return await self._conclude(account, device, caller)
 
-    async def check_proof(self, name: str, is_proven: bool, guess: bytes, caller: Caller) -> LoginResult:
-        """The end of SCRAM or CRAM-MD5.
+    async def check_proof(self, name: str, problem: str | None, caller: Caller) -> LoginResult:
+        """The end of SCRAM or CRAM-MD5, or of an exchange that broke once a name was known.
 
         Args:
-            is_proven: The client's proof fits the keys or the secret that this desk gave for the name.
-            guess: Anything that is the same when the same wrong password is tried again, or ``b""``.
+            problem: Why the client did not prove that it knows the secret of this name; None if it did.
         """
         name = name.lower()
         if self._is_locked(name, caller.ip):
@@ -171,9 +161,10 @@ class LoginDesk:
         try:
             account = await self._store.account(name)
         except StoreUnavailable as error:
-            return Denied(TEMPORARY, f"the store did not answer: {error}")
-        if account is None or not is_proven:
-            return self._refuse(account, name, guess, caller, "wrong proof")
+            return Denied(AUTH_TEMPORARILY_FAILED, f"the store did not answer: {error}")
+        if account is None or problem is not None:
+            # Of a proof nobody can tell which password was tried, so each one counts.
+            return self._refuse(account, name, secrets.token_bytes(8), caller, problem or "no account")
         return await self._conclude(account, None, caller)
 
     async def check_certificate(self, identity: str, names: tuple[str, ...], caller: Caller) -> LoginResult:
@@ -189,31 +180,26 @@ class LoginDesk:
         try:
             found = [await self._store.account(name) for name in ((wanted,) if wanted else names[:10])]
         except StoreUnavailable as error:
-            return Denied(TEMPORARY, f"the store did not answer: {error}")
+            return Denied(AUTH_TEMPORARILY_FAILED, f"the store did not answer: {error}")
         account = next((a for a in found if a is not None), None)
         if account is None:
             return self._refuse(None, wanted, b"", caller, "no account is called like the certificate")
         return await self._conclude(account, None, caller)
 
-    async def scram_keys(self, name: str) -> ScramKeys:
-        """Keys for an exchange. Raises `StoreUnavailable`."""
+    async def scram_keys(self, name: str) -> ScramKeys | None:
+        """Keys for an exchange; None where there are none. Raises `StoreUnavailable`."""
         account = await self._store.account(name.lower())
-        parts = account.scram.split("$") if account is not None else []
-        if len(parts) != 4:
-            salt = hmac.digest(self._decoy_key, name.lower().encode(), hashlib.sha256)[:16]
-            return ScramKeys(passwords.SCRAM_ITERATIONS, salt, secrets.token_bytes(32), secrets.token_bytes(32))
-        salt, stored, server = (passwords.read_octets(part) for part in parts[1:])
-        return ScramKeys(int(parts[0]), salt, stored, server)
+        return passwords.read_scram_keys(account.scram) if account is not None else None
 
-    async def cram_secret(self, name: str) -> bytes:
-        """The secret for a CRAM-MD5 exchange; a random one where there is none. Raises `StoreUnavailable`."""
+    async def cram_secret(self, name: str) -> str | None:
+        """The password for a CRAM-MD5 exchange; None where it is not kept. Raises `StoreUnavailable`."""
         account = await self._store.account(name.lower())
         if account is None or not account.sealed_cram_secret or not self._settings.allow_cram_md5:
-            return secrets.token_bytes(16)
+            return None
         try:
-            return self._sealer.open(account.sealed_cram_secret, cram_purpose(account.name))
+            return self._sealer.open(account.sealed_cram_secret, cram_purpose(account.name)).decode()
         except SealBroken:
-            return secrets.token_bytes(16)
+            return None
 
     async def _main_password_fits(self, account: Account | None, password: str) -> bool:
         if len(password) > passwords.MAX_LENGTH:
@@ -259,7 +245,7 @@ class LoginDesk:
 
     def _locked(self, name: str, caller: Caller) -> Denied:
         self._note(caller, _shown(name), "refused", reason="the account is banned for a while")
-        return Denied(TEMPORARY, "the account is banned for a while after many failures")
+        return Denied(AUTH_TEMPORARILY_FAILED, "the account is banned for a while after many failures")
 
     def _refuse(self, account: Account | None, name: str, guess: bytes, caller: Caller, reason: str) -> Denied:
         now = self._monotonic()
@@ -271,7 +257,7 @@ class LoginDesk:
             self.bans_by_account.failed(name, digest, now),
         )
         self._note(caller, account.name if account is not None else _shown(name), "refused", reason=why)
-        return Denied(FAILED, why, delay)
+        return Denied(AUTHENTICATION_FAILED, why, delay)
 
     def _note(self, caller: Caller, account: str, result: str, *, reason: str = "", label: str = "") -> None:
         detail = {

@@ -1,7 +1,7 @@
 """Passwords: what is good enough, how they are kept, how one is made for a device.
 
 Source: RFC 9106 (Argon2id) with OWASP's parameters for servers; NIST SP 800-63B 5.1.1.2 (length counts, composition
-rules do not); RFC 8265 4.2 (preparation of passwords); RFC 5802 3 (SCRAM keys).
+rules do not); RFC 4013 (preparation of passwords); RFC 5802 2.2 (what a server keeps for SCRAM).
 Shape: pure functions except for the random values that they draw; each check of a password costs about 30 ms by design.
 Failures: `password_problem` gives a sentence.
 Leaves to others: when to check and how often (``receive.login``), keeping (``receive.accounts``).
@@ -16,10 +16,11 @@ import base64
 import hashlib
 import hmac
 import secrets
-import unicodedata
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
+
+from posthouse.wire.sasl.scram import ScramError, ScramKeys, derive_scram_keys, saslprep
 
 MIN_LENGTH = 10
 MAX_LENGTH = 256
@@ -33,19 +34,25 @@ _APP_SCHEME = "sha256"
 
 
 def prepare(password: str) -> str:
-    """One spelling for passwords that look the same."""
-    return password if password.isascii() else unicodedata.normalize("NFKC", password)
+    """One spelling for passwords that look the same; what cannot be prepared stays as it is, and fits nothing."""
+    try:
+        return saslprep(password)
+    except ScramError:
+        return password
 
 
 def password_problem(name: str, password: str) -> str | None:
     """Why a password must not be used for an account, as a sentence that does not repeat it; None when it may."""
-    plain = prepare(password)
+    if any(ord(c) < 32 or ord(c) == 127 for c in password):
+        return "the password holds a control character"
+    try:
+        plain = saslprep(password)
+    except ScramError:
+        return "the password holds a character that cannot be typed everywhere"
     if len(plain) < MIN_LENGTH:
         return f"the password is too short: {len(plain)} characters, at least {MIN_LENGTH} are needed"
     if len(plain) > MAX_LENGTH:
         return f"the password is too long: at most {MAX_LENGTH} characters"
-    if any(ord(c) < 32 or ord(c) == 127 for c in plain):
-        return "the password holds a control character"
     lower, own = plain.lower(), name.lower()
     if lower in {own, own[::-1], own.partition("@")[0] * 2} or len(set(lower)) < 4:
         return "the password is too easy to guess: it is made of the name, or of a few characters repeated"
@@ -84,16 +91,22 @@ def matches_app_password(stored: str, password: str) -> bool:
     salt, _, digest = rest.partition("$")
     if scheme != _APP_SCHEME or len(signs) != APP_PASSWORD_LENGTH:
         return False
-    return hmac.compare_digest(_app_digest(read_octets(salt), signs), read_octets(digest))
+    return hmac.compare_digest(_app_digest(base64.b64decode(salt), signs), base64.b64decode(digest))
 
 
-def scram_keys(password: str) -> str:
-    """Stored keys for SCRAM-SHA-256 as ``iterations$salt$stored$server``. Takes some ms."""
-    salt = secrets.token_bytes(16)
-    salted = hashlib.pbkdf2_hmac("sha256", prepare(password).encode(), salt, SCRAM_ITERATIONS)
-    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    server = hmac.digest(salted, b"Server Key", "sha256")
-    return f"{SCRAM_ITERATIONS}${_text(salt)}${_text(stored)}${_text(server)}"
+def make_scram_keys(password: str) -> str:
+    """What is kept for SCRAM-SHA-256, as ``iterations$salt$stored$server``. Takes some ms."""
+    keys = derive_scram_keys(password, secrets.token_bytes(16), SCRAM_ITERATIONS)
+    return "$".join((str(keys.iterations), _text(keys.salt), _text(keys.stored_key), _text(keys.server_key)))
+
+
+def read_scram_keys(stored: str) -> ScramKeys | None:
+    """What `make_scram_keys` gave; None for anything else."""
+    parts = stored.split("$")
+    if len(parts) != 4:
+        return None
+    salt, stored_key, server_key = map(base64.b64decode, parts[1:])
+    return ScramKeys(salt=salt, iterations=int(parts[0]), stored_key=stored_key, server_key=server_key)
 
 
 def _signs(password: str) -> str:
@@ -102,11 +115,6 @@ def _signs(password: str) -> str:
 
 def _app_digest(salt: bytes, signs: str) -> bytes:
     return hashlib.sha256(salt + signs.encode()).digest()
-
-
-def read_octets(text: str) -> bytes:
-    """One part of what `scram_keys` or `hash_app_password` wrote."""
-    return base64.b64decode(text)
 
 
 def _text(octets: bytes) -> str:
