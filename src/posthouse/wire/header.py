@@ -11,6 +11,7 @@ Leaves to others: addresses of the envelope (``wire.smtp``), Received (``wire.re
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 from email.errors import HeaderParseError
@@ -30,6 +31,8 @@ MAX_DECODED_OCTETS = 4096
 
 _BLOCK = re.compile(rb"(?![ \t])(?:(?:[!-9;-~]*+[ \t]*+:|[ \t])[^\n]*+(?:\n|\Z))*+")
 _FIELD = re.compile(rb"([!-9;-~]*+)[ \t]*+:()[^\n]*+\n?(?:[ \t][^\n]*+\n?)*+")
+_NO_CHARSETS = frozenset(("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"))
+"""Codecs of Python that are no character sets of mail; the first two cost the square of their input."""
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 """Also surrogates and the marks that turn the direction of writing, which can make one text look like another."""
@@ -236,7 +239,8 @@ def _decode_part(part: tuple[str | bytes, str | None]) -> str:
     if charset is None:
         return octets.decode("raw-unicode-escape", "replace")
     try:
-        return octets.decode(charset.partition("*")[0], "replace")
+        name = codecs.lookup(charset.partition("*")[0]).name
+        return octets.decode("latin-1" if name in _NO_CHARSETS else name, "replace")
     except (LookupError, ValueError):
         return octets.decode("latin-1")
 

@@ -116,6 +116,7 @@ def test_a_blank_before_the_colon_is_forgiven() -> None:
         ("Grüße".encode("latin-1"), "Grüße"),
         (b"=?no-such-charset?Q?abc?=", "abc"),
         (b"=?rot13?Q?abc?=", "abc"),
+        (b"=?punycode?Q?abc-?=", "abc-"),
         (b"=?utf-8?B?not base64!!!?=", None),
         (b"=?utf-8?Q?never ended", "=?utf-8?Q?never ended"),
         (b"=?utf-8?Q?line=0D=0ABcc:_x?=", "line Bcc: x"),
