@@ -1,0 +1,200 @@
+"""Carry one message over one outbound connector: its hosts in order, until nothing more can be gained.
+
+Source: RFC 5321 5.1 (try the next address).
+Shape: `Carrier.carry` gives exactly one result for each recipient. `FixedHosts` serves smart hosts and submission,
+whose hosts are configured; `MailExchangers` asks DNS for each domain.
+Failures: results.
+Leaves to others: one address (``deliver.handover``), the choice among connectors (``deliver.worker``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+
+from posthouse.deliver.classify import classify_lookup, classify_session, may_try_elsewhere
+from posthouse.deliver.dial import Outbound
+from posthouse.deliver.failure import LookupTrouble, SessionFailure, Unroutable
+from posthouse.deliver.handover import hand_over
+from posthouse.deliver.pool import Pool
+from posthouse.deliver.resolve import Resolver
+from posthouse.deliver.smtp import Target
+from posthouse.mail.message import Message, Waiting
+from posthouse.mail.outcome import AttemptResult, Outcome
+from posthouse.wire.smtp.client_events import Stage
+
+MAX_ADDRESSES = 10
+"""Addresses tried in one attempt."""
+DOWN_SECONDS = 30.0
+"""A host without a session comes last for this long."""
+
+IsOwn = Callable[[str, int], bool]
+"""Whether an address and port belongs to one of this node's own listeners."""
+
+
+class Trip:
+    """One message on its way: who is left, and what is known so far.
+
+    Attributes:
+        left: Recipients that another host may still help.
+        results: By index of the recipient.
+        tried: Number of addresses.
+    """
+
+    __slots__ = ("left", "message", "results", "tried")
+
+    def __init__(self, message: Message, waiting: Sequence[Waiting]) -> None:
+        self.message = message
+        self.left = waiting
+        self.results: dict[int, AttemptResult] = {}
+        self.tried = 0
+
+
+class Carrier(ABC):
+    """One outbound connector at work.
+
+    Attributes:
+        connector: Its settings.
+        pool: Its sessions.
+    """
+
+    def __init__(self, connector: Outbound, pool: Pool, resolver: Resolver, is_own: IsOwn) -> None:
+        self.connector = connector
+        self.pool = pool
+        self._resolver = resolver
+        self._is_own = is_own
+        self._down: dict[str, float] = {}
+
+    @property
+    @abstractmethod
+    def is_down(self) -> bool:
+        """Everything it could try failed a moment ago: another connector is the better first choice."""
+
+    @abstractmethod
+    async def carry(self, message: Message, waiting: Sequence[Waiting]) -> dict[int, AttemptResult]:
+        """Attempt delivery once."""
+
+    @abstractmethod
+    def came_home(self, target: Target) -> Outcome:
+        """What it means that a host is this node itself."""
+
+    async def over_addresses(self, trip: Trip, host: str, ips: Iterable[str]) -> bool:
+        """Try the addresses of one host. True when no further host need be tried."""
+        for ip in ips:
+            target = Target(host, ip, self.connector.port)
+            if self._is_own(ip, target.port):
+                self.settle(trip, self.came_home(target), str(target))
+                continue
+            if trip.tried >= MAX_ADDRESSES:
+                return True
+            trip.tried += 1
+            results, failure = await hand_over(self.connector, self.pool, target, trip.message, trip.left)
+            for result in results:
+                trip.results[result.index] = result
+            if failure is None:
+                self._down.pop(host, None)
+            else:
+                self._down[host] = asyncio.get_running_loop().time() + DOWN_SECONDS
+                if failure.is_ours or _is_refused_login(failure):
+                    return True
+            trip.left = [w for w in trip.left if may_try_elsewhere(trip.results[w.index].outcome)]
+            if not trip.left:
+                return True
+        return False
+
+    def healthy_first(self, hosts: Sequence[str]) -> Sequence[str]:
+        """Hosts that failed a moment ago come last."""
+        return sorted(hosts, key=self._is_host_down) if self._down else hosts
+
+    def _is_host_down(self, host: str) -> bool:
+        until = self._down.get(host)
+        if until is None:
+            return False
+        if asyncio.get_running_loop().time() < until:
+            return True
+        del self._down[host]
+        return False
+
+    def settle(self, trip: Trip, outcome: Outcome, remote: str = "") -> None:
+        """Give all that are left the same result."""
+        for w in trip.left:
+            trip.results[w.index] = AttemptResult(
+                index=w.index, outcome=outcome, connector=self.connector.name, remote=remote
+            )
+
+
+class FixedHosts(Carrier):
+    """Hosts from the configuration: ``smarthost`` and ``submission``."""
+
+    def __init__(
+        self, connector: Outbound, hosts: Sequence[str], pool: Pool, resolver: Resolver, is_own: IsOwn
+    ) -> None:
+        super().__init__(connector, pool, resolver, is_own)
+        self._hosts = tuple(hosts)
+
+    @property
+    def is_down(self) -> bool:
+        return bool(self._down) and all(self._is_host_down(host) for host in self._hosts)
+
+    async def carry(self, message: Message, waiting: Sequence[Waiting]) -> dict[int, AttemptResult]:
+        trip = Trip(message, waiting)
+        for host in self.healthy_first(self._hosts):
+            ips = self._resolver.known_system_addresses(host)
+            if ips is None:
+                found = await self._resolver.system_addresses(host)
+                if isinstance(found, LookupTrouble):
+                    self.settle(trip, classify_lookup(found))
+                    continue
+                ips = found
+            if await self.over_addresses(trip, host, ips):
+                break
+        return trip.results
+
+    def came_home(self, target: Target) -> Outcome:
+        cause = f"{target} is a listener of this node itself; the message would go in circles"
+        return classify_session(SessionFailure(Stage.CONNECT, cause, is_ours=True))
+
+
+class MailExchangers(Carrier):
+    """Hosts from DNS, domain by domain: ``mx``."""
+
+    @property
+    def is_down(self) -> bool:
+        return False
+
+    async def carry(self, message: Message, waiting: Sequence[Waiting]) -> dict[int, AttemptResult]:
+        by_domain: dict[str, list[Waiting]] = {}
+        for w in waiting:
+            by_domain.setdefault(w.recipient.address.domain, []).append(w)
+        results: dict[int, AttemptResult] = {}
+        for domain, group in by_domain.items():
+            results |= await self._carry_to(domain, Trip(message, group))
+        return results
+
+    async def _carry_to(self, domain: str, trip: Trip) -> dict[int, AttemptResult]:
+        hosts = await self._resolver.exchangers(domain)
+        if isinstance(hosts, Unroutable | LookupTrouble):
+            self.settle(trip, classify_lookup(hosts))
+            return trip.results
+        problems: list[Unroutable | LookupTrouble] = []
+        for host in self.healthy_first(hosts):
+            ips = await self._resolver.addresses(host)
+            if isinstance(ips, Unroutable | LookupTrouble):
+                problems.append(ips)
+            elif await self.over_addresses(trip, host, ips):
+                break
+        if not trip.results:
+            # No host had an address. Only if all of them are proven to have none is that for good.
+            trouble = next((p for p in problems if isinstance(p, LookupTrouble)), problems[0])
+            self.settle(trip, classify_lookup(trouble))
+        return trip.results
+
+    def came_home(self, target: Target) -> Outcome:
+        reason = f"the mail exchanger {target} is this node itself, which has no other route for the domain"
+        return classify_lookup(Unroutable("5.4.6", reason))
+
+
+def _is_refused_login(failure: SessionFailure) -> bool:
+    """The same log-in would be refused by the next host too, and each refusal brings the account nearer to a lock."""
+    return failure.stage is Stage.AUTH and failure.reply is not None and failure.reply.is_permanent

@@ -1,0 +1,147 @@
+"""Hand one message to one address of one host, in as many transactions as that takes.
+
+Source: RFC 5321 4.5.3.1.8 and 4.5.3.1.10 (100 recipients, and what to do beyond), 3.8 (sessions that end).
+Shape: `hand_over` gives exactly one result for each recipient, and the `SessionFailure` if no session came about.
+Failures: results. Nothing that a network or a remote server does raises.
+Leaves to others: which address (``deliver.carrier``), what a reply means (``deliver.classify``).
+
+A kept session that turns out to be dead before it answered MAIL is no attempt: the message goes over a new one at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from posthouse.deliver.classify import classify, classify_session, wants_new_transaction
+from posthouse.deliver.content import Fitted, fit, fit_octets, pieces
+from posthouse.deliver.dial import Outbound
+from posthouse.deliver.failure import SessionFailure
+from posthouse.deliver.pool import Pool
+from posthouse.deliver.smtp import Session, Target
+from posthouse.mail.message import InlineContent, Message, Waiting
+from posthouse.mail.outcome import AttemptResult
+from posthouse.wire.smtp.client_events import Answer, CannotSend, NoAnswer, RecipientResult, Stage, Transaction
+from posthouse.wire.smtp.client_extensions import Extensions
+
+MAX_RECIPIENTS = 100
+"""What every server must take in one transaction."""
+BUNDLE_IDLE_SECONDS = 1.0
+"""After a longer rest a session may be dead, so content waits until MAIL and RCPT were answered."""
+
+_BEFORE_MAIL = (Stage.RESET, Stage.MAIL)
+
+
+async def hand_over(
+    connector: Outbound, pool: Pool, target: Target, message: Message, waiting: Sequence[Waiting]
+) -> tuple[list[AttemptResult], SessionFailure | None]:
+    """Attempt delivery at one address.
+
+    Args:
+        waiting: The recipients, at least one.
+    """
+    results: list[AttemptResult] = []
+    left = list(waiting)
+    must_be_fresh = False
+    known: Extensions | None = None
+    fitted: Fitted | CannotSend | NoAnswer = CannotSend("", "")
+    while left:
+        session = None if must_be_fresh else pool.take_idle(target)
+        if session is None:
+            opened = await pool.acquire(target, fresh=must_be_fresh)
+            if isinstance(opened, SessionFailure):
+                outcome = classify_session(opened)
+                remote = str(target)
+                results += [
+                    AttemptResult(index=w.index, outcome=outcome, connector=connector.name, remote=remote) for w in left
+                ]
+                return results, opened
+            session = opened
+        must_be_fresh = False
+        if known is not session.machine.extensions:
+            known = session.machine.extensions
+            fitted = await _fit(message, known)
+            if not session.is_ready:
+                pool.release(session)
+                continue
+        chunk, rest = (left, []) if len(left) <= MAX_RECIPIENTS else (left[:MAX_RECIPIENTS], left[MAX_RECIPIENTS:])
+        was_kept = session.messages > 0
+        started = session.now()
+        answers = await _transact(connector, session, message, fitted, chunk)
+        pool.release(session)
+        if was_kept and _died_unasked(answers):
+            must_be_fresh = True
+            continue
+        again = _for_another_transaction(answers, chunk)
+        detail = session.detail | {"duration_ms": int((session.now() - started) * 1000)}
+        for w, answer in zip(chunk, answers, strict=True):
+            if w not in again:
+                outcome_of = classify(answer, on_unknown=connector.on_unknown, relayed_dsn=known.dsn)
+                results.append(
+                    AttemptResult(
+                        index=w.index,
+                        outcome=outcome_of,
+                        connector=connector.name,
+                        remote=session.remote,
+                        detail=detail,
+                    )
+                )
+        left = again + rest
+    return results, None
+
+
+async def _fit(message: Message, extensions: Extensions) -> Fitted | CannotSend | NoAnswer:
+    content = message.content
+    if isinstance(content, InlineContent):
+        return fit_octets(content.data, message, extensions)
+    try:
+        return await fit(message, extensions)
+    except OSError as error:
+        return NoAnswer(Stage.MAIL, f"the content cannot be read: {error.strerror or error}", False)
+
+
+async def _transact(
+    connector: Outbound,
+    session: Session,
+    message: Message,
+    fitted: Fitted | CannotSend | NoAnswer,
+    chunk: Sequence[Waiting],
+) -> tuple[RecipientResult, ...]:
+    if not isinstance(fitted, Fitted):
+        return (fitted,) * len(chunk)
+    envelope = message.envelope
+    transaction = Transaction(
+        sender=envelope.sender,
+        recipients=tuple([w.recipient for w in chunk]),
+        size_octets=fitted.size_octets,
+        body=fitted.body,
+        has_utf8_header=fitted.has_utf8_header,
+        ret=envelope.ret,
+        envid=envelope.envid,
+        content=fitted.content,
+    )
+    if fitted.spooled is not None:
+        return await session.transact(transaction, source=pieces(fitted.spooled))
+    is_lively = session.messages == 0 or (
+        connector.on_unknown == "retry" and session.now() - session.idle_since < BUNDLE_IDLE_SECONDS
+    )
+    return await session.transact(transaction, may_bundle=is_lively)
+
+
+def _died_unasked(answers: Sequence[RecipientResult]) -> bool:
+    """The session was gone before it answered MAIL, and nothing of the content was on its way."""
+    return all(
+        (isinstance(a, NoAnswer) and a.stage in _BEFORE_MAIL and not a.may_be_delivered)
+        or (isinstance(a, Answer) and a.reply.code == 421 and a.stage in _BEFORE_MAIL)
+        for a in answers
+    )
+
+
+def _for_another_transaction(answers: Sequence[RecipientResult], chunk: Sequence[Waiting]) -> list[Waiting]:
+    """Recipients that the server had no more room for, if it took others: each round then makes progress."""
+    if len(chunk) == 1:
+        return []
+    turned_away = [w for w, answer in zip(chunk, answers, strict=True) if wants_new_transaction(answer)]
+    if not turned_away:
+        return []
+    took_some = any(isinstance(a, Answer) and a.stage is Stage.CONTENT and a.reply.is_positive for a in answers)
+    return turned_away if took_some else []

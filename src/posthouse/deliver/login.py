@@ -1,0 +1,118 @@
+"""How a connector proves to the next server who it is.
+
+Source: RFC 4954; Microsoft's OAuth for SMTP AUTH.
+Shape: a login is made fresh for each session (`LoginSource`), because secrets and tokens change. `exchange_for` picks
+the SASL exchange that fits what the server offers.
+Failures: `SessionFailure` as a value, before anything secret is sent.
+Leaves to others: opening secrets (``deliver.secrets``), fetching tokens (``deliver.tokens``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from posthouse.decide.flow import Credentials, Smarthost, Submission
+from posthouse.deliver.failure import SessionFailure
+from posthouse.deliver.secrets import Secret, SecretOpener, SecretProblem
+from posthouse.deliver.tokens import TokenProblem, TokenRequest, TokenSource
+from posthouse.microsoft.clouds import cloud_of_submission_host, default_authority
+from posthouse.wire.sasl.client import SaslExchange, XOAuth2, choose_exchange
+from posthouse.wire.smtp.client_events import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordLogin:
+    """A user name and a password."""
+
+    username: str
+    password: Secret
+    mechanism: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogin:
+    """A mailbox and a bearer token.
+
+    Attributes:
+        forget: Call when the server refuses the token, so that the next session asks for a new one.
+    """
+
+    username: str
+    token: Secret
+    forget: Callable[[], None] = field(compare=False)
+
+
+Login = PasswordLogin | TokenLogin
+LoginSource = Callable[[], Awaitable[Login | SessionFailure | None]]
+
+
+def exchange_for(
+    login: Login, offered: tuple[str, ...], *, may_use_clear: bool, refused: frozenset[str]
+) -> SaslExchange | SessionFailure:
+    """Pick the mechanism.
+
+    Args:
+        offered: Mechanisms of EHLO.
+        may_use_clear: The connection is encrypted, or the operator said that it need not be.
+        refused: Mechanisms that were tried on this connection and not known.
+    """
+    if isinstance(login, PasswordLogin):
+        chosen = choose_exchange(
+            login.mechanism,
+            offered,
+            login.username,
+            login.password.reveal(),
+            may_use_clear=may_use_clear,
+            refused=refused,
+        )
+        return SessionFailure(Stage.AUTH, chosen, is_ours=True) if isinstance(chosen, str) else chosen
+    if not may_use_clear:
+        return SessionFailure(Stage.AUTH, "the connection is not encrypted, so the token stays here", is_ours=True)
+    if XOAuth2.mechanism not in offered or XOAuth2.mechanism in refused:
+        listed = " ".join(offered) or "no log-in at all"
+        return SessionFailure(Stage.AUTH, f"the server offers {listed}, and XOAUTH2 is needed", is_ours=True)
+    return XOAuth2(login.username, login.token.reveal())
+
+
+def login_source(connector: object, secrets: SecretOpener, tokens: TokenSource) -> LoginSource:
+    """How a connector logs in; the source gives None where it does not."""
+    match connector:
+        case Smarthost(auth=Credentials() as credentials):
+            return lambda: _password(credentials.username, credentials.password, credentials.mechanism, secrets)
+        case Submission(password=str() as reference, mailbox=mailbox):
+            return lambda: _password(mailbox, reference, "LOGIN", secrets)
+        case Submission() as submission:
+            return lambda: _token(submission, secrets, tokens)
+        case _:
+            return _nobody
+
+
+async def _nobody() -> None:
+    return None
+
+
+async def _password(
+    username: str, reference: str, mechanism: str, secrets: SecretOpener
+) -> PasswordLogin | SessionFailure:
+    password = await secrets.open(reference)
+    if isinstance(password, SecretProblem):
+        return SessionFailure(Stage.AUTH, password.reason, is_ours=True)
+    return PasswordLogin(username=username, password=password, mechanism=mechanism)
+
+
+async def _token(connector: Submission, secrets: SecretOpener, tokens: TokenSource) -> TokenLogin | SessionFailure:
+    secret = await secrets.open(connector.client_secret or "")
+    if isinstance(secret, SecretProblem):
+        return SessionFailure(Stage.AUTH, secret.reason, is_ours=True)
+    request = TokenRequest(
+        authority=connector.authority or default_authority(connector.tenant or "", connector.host),
+        client_id=connector.client_id or "",
+        client_secret=secret,
+        scope=cloud_of_submission_host(connector.host).scope,
+        ca=connector.tls_ca,
+    )
+    token = await tokens.token(request)
+    if isinstance(token, TokenProblem):
+        return SessionFailure(Stage.AUTH, token.reason, is_ours=True)
+    return TokenLogin(username=connector.mailbox, token=token, forget=lambda: tokens.forget(request))
