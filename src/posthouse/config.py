@@ -19,16 +19,11 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from posthouse.decide.flow import Flow
-from posthouse.operate.configuration import (
-    FLOW_FILE,
-    NODE_FILE,
-    Configuration,
-    ConfigurationRefused,
-    NodeSettings,
-    Problem,
-)
+from posthouse.operate.configuration import Configuration, NodeSettings
 from posthouse.operate.findings import Document, SettingsT, find_problems
 from posthouse.operate.meaning import flow_problems, node_problems, shared_problems
+from posthouse.operate.names import FLOW_FILE, NODE_FILE
+from posthouse.operate.problem import ConfigurationRefused, Problem
 from posthouse.operate.toml_lines import key_lines
 
 __all__ = ["Configuration", "ConfigurationRefused", "NodeSettings", "Problem", "judge_flow", "load"]

@@ -9,33 +9,24 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import socket
 import tomllib
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from posthouse.operate.client import NoAccess, NodeClient, NodeGone, connect_to_node
-from posthouse.operate.configuration import FLOW_FILE, NODE_FILE, Configuration
+from posthouse.operate.names import DEFAULT_SOCKET, FLOW_FILE, NODE_FILE
 from posthouse.operate.operations import AnswerT, Operation, RequestT
-from posthouse.operate.port import Installation, Parts
-from posthouse.operate.services import Services
+from posthouse.operate.problem import DeskClosed
 from posthouse.operate.shapes import Refusal, SubmissionEnvelope, Submitted
 from posthouse.store.port import StoreUnavailable
 
-DEFAULT_SOCKET = "control.sock"
-
-
-class DeskClosed(Exception):
-    """Neither a node nor the store can be asked. The message says why.
-
-    Attributes:
-        temporary: Trying again later may help.
-    """
-
-    def __init__(self, reason: str, *, temporary: bool) -> None:
-        super().__init__(reason)
-        self.temporary = temporary
+if TYPE_CHECKING:
+    from posthouse.operate.configuration import Configuration
+    from posthouse.operate.port import Installation, Parts
+    from posthouse.operate.services import Services
 
 
 class Desk(Protocol):
@@ -100,6 +91,9 @@ class StoreDesk:
         return _run(work())
 
     def _services(self, parts: Parts) -> Services:
+        # Validation and hashing take long to import; a command that finds a node needs neither.
+        from posthouse.operate.services import Services
+
         directory = self._configuration.directory
         return Services(
             parts,
@@ -130,13 +124,24 @@ def node_client(directory: Path) -> NodeClient | None:
 
 
 def socket_path(directory: Path) -> Path:
-    """Where the node listens. A file that cannot be read does not hide a node that runs."""
-    try:
-        settings = tomllib.loads((directory / NODE_FILE).read_text(encoding="utf-8-sig")).get("control", {})
-        named = settings.get("socket") if isinstance(settings, dict) else None
-    except (OSError, ValueError):
-        named = None
+    """Where the node listens. A file that cannot be used does not hide a node that runs."""
+    control = _node_table(directory).get("control")
+    named = control.get("socket") if isinstance(control, dict) else None
     return directory.absolute() / (named if isinstance(named, str) else DEFAULT_SOCKET)
+
+
+def local_domain(directory: Path) -> str:
+    """The node's hostname: what stands behind local names without a domain."""
+    named = _node_table(directory).get("hostname")
+    return named if isinstance(named, str) and named else socket.gethostname()
+
+
+def _node_table(directory: Path) -> dict[str, object]:
+    """posthouse.toml as it is, not judged; empty when it cannot be read."""
+    try:
+        return tomllib.loads((directory / NODE_FILE).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return {}
 
 
 def login_name() -> str:

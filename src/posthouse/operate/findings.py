@@ -20,8 +20,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from posthouse.operate.configuration import Problem
 from posthouse.operate.fields import Place, choice, describe, field_at, holds_secret, known_keys, models_in
+from posthouse.operate.problem import Problem
 from posthouse.operate.toml_lines import Path as TomlPath
 from posthouse.operate.toml_lines import find_line
 

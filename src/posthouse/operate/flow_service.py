@@ -8,15 +8,14 @@ Leaves to others: judging the text (``posthouse.config``), taking it into use (`
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from posthouse.operate.account_shapes import FlowApplied, FlowApply, RevisionRequest, RevisionView, RevisionViews
-from posthouse.operate.configuration import Problem
+from posthouse.operate.flow_file import write_file
 from posthouse.operate.port import NodeControl
+from posthouse.operate.problem import Problem
 from posthouse.operate.shapes import Nothing, Refusal
 from posthouse.store.port import FlowRevision, Store, StoreUnavailable
 
@@ -98,22 +97,6 @@ class FlowService:
                 code="failed", message=f"{self._file} cannot be written: {error.strerror}; nothing was changed"
             )
         return old
-
-
-def write_file(path: Path, text: str) -> None:
-    """Replace a file in one step, its mode kept; synced before it takes the old one's place."""
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o640
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _view(revision: FlowRevision, text: str = "") -> RevisionView:

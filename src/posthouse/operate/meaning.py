@@ -16,9 +16,10 @@ from ipaddress import IPv4Network
 
 from posthouse.decide.flow import Flow
 from posthouse.decide.openrelay import open_relay_problems
-from posthouse.operate.configuration import NodeSettings, Problem
+from posthouse.operate.configuration import NodeSettings
 from posthouse.operate.fields import Place
 from posthouse.operate.findings import Document, show_value
+from posthouse.operate.problem import Problem
 
 WIDE_IPV4_PREFIX = 16
 WIDE_IPV6_PREFIX = 48

@@ -20,7 +20,8 @@ from posthouse.mail.ids import MessageId
 from posthouse.store.port import QueueFilter, Store
 
 if TYPE_CHECKING:
-    from posthouse.operate.configuration import Configuration, Problem
+    from posthouse.operate.configuration import Configuration
+    from posthouse.operate.problem import Problem
     from posthouse.queue.control import Changed
     from posthouse.receive.accounts import Accounts
     from posthouse.store.sealing import Sealer

@@ -8,12 +8,13 @@ from typing import Literal
 from pydantic import Field
 
 from posthouse.mail.settings import Settings
+from posthouse.operate.names import DEFAULT_SOCKET
 
 
 class ControlSettings(Settings):
     """The socket that commands speak to."""
 
-    socket: Path = Field(default=Path("control.sock"), description="Unix socket, relative to the file.")
+    socket: Path = Field(default=Path(DEFAULT_SOCKET), description="Unix socket, relative to the file.")
     group: str | None = Field(
         default=None, description="Group whose members may also steer the node; without it only its own user and root."
     )

@@ -1,0 +1,156 @@
+"""``posthouse trace``: search, the story of one message, following."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from posthouse.operate.cli.failure import ask
+from posthouse.operate.cli.options import MOMENT, desk_of, directory_option, json_option
+from posthouse.operate.cli.output import Row, print_fields, print_json, print_table, printable, show_size, show_time
+from posthouse.operate.operations import TRACE_FOLLOW, TRACE_SEARCH, TRACE_SHOW
+from posthouse.operate.shapes import FollowedEvent, FollowRequest, Named, StoryView, TraceLine, TraceSelection
+from posthouse.operate.status import STATUSES
+
+FOLLOW_SECONDS = 0.5
+
+
+@click.group(epilog="Example: posthouse trace search --recipient bob@example.com --since 2h")
+def trace() -> None:
+    """Find out what happened to a message."""
+
+
+@trace.command(epilog='Example: posthouse trace search --sender "scan*@example.com" --status Failed --since 1d')
+@click.option("--sender", metavar="ADDRESS", help="Address, @domain, or a part with *.")
+@click.option("--recipient", metavar="ADDRESS", help="Address, @domain, or a part with *.")
+@click.option("--subject", metavar="TEXT", help="Part of the subject.")
+@click.option("--message-id", metavar="ID", help="Message-ID of the header, or Posthouse's own id.")
+@click.option("--connector", metavar="NAME", help="Connector, account or listener.")
+@click.option("--status", "statuses", multiple=True, metavar="STATUS", help=f"{', '.join(STATUSES)}; repeatable.")
+@click.option("--since", type=MOMENT, help="Accepted after: 2h, 7d, 2026-01-31, 2026-01-31T14:00.")
+@click.option("--until", type=MOMENT, help="Accepted before.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10000), help="Most rows.")
+@click.option("--before", metavar="CURSOR", help='Continue below an earlier answer ("next" in its JSON).')
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@json_option
+@directory_option
+@click.pass_context
+def search(ctx: click.Context, /, directory: Path, as_json: bool, as_csv: bool, **filters: Any) -> None:
+    """Search messages, newest first: one row for each recipient."""
+    if as_json and as_csv:
+        raise click.UsageError("Choose --json or --csv.")
+    found = ask(desk_of(ctx, directory), TRACE_SEARCH, TraceSelection(**filters))
+    if as_json:
+        print_json(found)
+    elif as_csv:
+        _print_csv(found.rows)
+    elif not found.rows:
+        click.echo("Nothing found.")
+    else:
+        _print_rows(found.rows)
+    if found.next and not as_json:
+        click.echo(f"There are more: --limit, or --before {found.next}", err=True)
+
+
+def _print_rows(rows: tuple[TraceLine, ...]) -> None:
+    table = [
+        Row(
+            (show_time(row.received_at), row.id, row.status, f"{row.sender or '<>'} > {row.recipient}"),
+            note=row.subject,
+        )
+        for row in rows
+    ]
+    print_table(("ACCEPTED", "ID", "STATUS", "SENDER > RECIPIENT"), table, flexible=3)
+
+
+def _print_csv(rows: tuple[TraceLine, ...]) -> None:
+    names = TraceLine.__match_args__ or tuple(TraceLine.__dataclass_fields__)
+    writer = csv.writer(sys.stdout, lineterminator="\r\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_csv_cell(getattr(row, name)) for name in names])
+
+
+def _csv_cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
+    text = str(value)
+    # A spreadsheet runs a cell that begins like a formula; the quote makes it text.
+    return (
+        f"'{text}" if text[:1] in {"=", "+", "@", "\t", "\r"} or (text[:1] == "-" and not text[1:].isdigit()) else text
+    )
+
+
+@trace.command(epilog="Example: posthouse trace show 06H2V3K4M5N6P")
+@click.argument("message_id", metavar="ID")
+@json_option
+@directory_option
+@click.pass_context
+def show(ctx: click.Context, /, directory: Path, as_json: bool, message_id: str) -> None:
+    """Tell the story of a message, by its id or its Message-ID."""
+    story = ask(desk_of(ctx, directory), TRACE_SHOW, Named(message_id))
+    if as_json:
+        print_json(story)
+    else:
+        _print_story(story)
+
+
+def _print_story(story: StoryView) -> None:
+    print_fields(
+        [
+            ("Message", story.id),
+            ("Message-ID", story.header_message_id),
+            ("Subject", story.subject),
+            ("Sender", story.sender or "<>"),
+            ("Accepted", show_time(story.received_at)),
+            ("Size", show_size(story.size_octets) + ("" if story.has_content else " (content removed by retention)")),
+            ("Origin", "" if story.origin == "smtp" else story.origin.replace("_", " ")),
+            ("About", story.parent),
+            ("Came from", " ".join(part for part in (story.peer_ip, f"({story.helo})" if story.helo else "") if part)),
+            ("By", f"{story.listener}, {story.protocol}" + (f", {story.tls}" if story.tls else "")),
+            ("As", story.principal),
+            ("Session", story.session),
+            ("Notices", ", ".join(story.notices)),
+        ]
+    )
+    for repair in story.repairs:
+        click.echo(f"Repaired: {printable(repair)}")
+    click.echo()
+    rows = [Row((row.status, row.recipient, row.connector, row.to_ip), note=row.last_reply) for row in story.recipients]
+    print_table(("STATUS", "RECIPIENT", "CONNECTOR", "SERVER"), rows, flexible=1)
+    click.echo()
+    steps = [Row((show_time(step.at), step.event, step.recipient or "-"), note=step.text) for step in story.timeline]
+    print_table(("TIME", "EVENT", "RECIPIENT"), steps, flexible=2)
+
+
+@trace.command(epilog="Example: posthouse trace follow --json")
+@json_option
+@directory_option
+@click.pass_context
+def follow(ctx: click.Context, /, directory: Path, as_json: bool) -> None:
+    """Print events as they happen, until Ctrl-C."""
+    desk = desk_of(ctx, directory)
+    cursor = ask(desk, TRACE_FOLLOW, FollowRequest()).cursor
+    click.echo("Following; Ctrl-C ends.", err=True)
+    try:
+        while True:
+            found = ask(desk, TRACE_FOLLOW, FollowRequest(cursor=cursor))
+            cursor = found.cursor
+            for event in found.events:
+                click.echo(msgspec.json.encode(event) if as_json else _follow_line(event))
+            if not found.events:
+                time.sleep(FOLLOW_SECONDS)
+    except KeyboardInterrupt:
+        return
+
+
+def _follow_line(event: FollowedEvent) -> str:
+    where = f" #{event.recipient_index}" if event.recipient_index is not None else ""
+    return printable(f"{show_time(event.at)} {event.id or '-'}{where} {event.event}: {event.text}")
