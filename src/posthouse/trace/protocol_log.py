@@ -82,8 +82,9 @@ class SessionLog:
         self._mask = Mask()
         self._reply: list[str] = []
 
-    def connected(self) -> None:
-        """The connection stands."""
+    def connected(self, local: str | None = None, remote: str | None = None) -> None:
+        """The connection stands; its ends, where they were not known before."""
+        self._local, self._remote = local or self._local, remote or self._remote
         self._write("+", "", "")
 
     def sent(self, data: bytes, *, secret: bool = False) -> None:
@@ -102,7 +103,13 @@ class SessionLog:
             self.line("<", "" if secret else text, secret=secret)
 
     def line(self, direction: str, text: str, *, secret: bool = False) -> None:
-        """One line without its end, ``>`` for sent and ``<`` for received. Fits the transcripts of the machines."""
+        """One line without its end: ``>`` we sent it, ``<`` we received it, ``*`` a remark.
+
+        Fits the transcripts of the SMTP machines.
+        """
+        if direction == "*":
+            self.information(text)
+            return
         is_reply = (direction == ">") == (self._kind == "receive")
         if is_reply:
             self._take_reply_line(direction, text, secret)
@@ -209,15 +216,17 @@ class ProtocolLog:
             for files in self._files.values():
                 files.close()
 
-    def session(self, kind: Kind, connector: str, session_id: SessionId, local: str, remote: str) -> SessionLog:
+    def session(
+        self, kind: Kind, connector: str, session_id: SessionId, local: str = "", remote: str = ""
+    ) -> SessionLog:
         """The log of one connection.
 
         Args:
             kind: ``receive`` for listeners, ``send`` for outbound connectors.
             connector: Name of the listener or connector.
             session_id: 16 hexadecimal digits.
-            local: ``192.0.2.1:25``.
-            remote: ``198.51.100.7:40000``.
+            local: ``192.0.2.1:25``; may be told by `SessionLog.connected` instead.
+            remote: ``198.51.100.7:40000``; likewise.
         """
         return SessionLog(self._add, self._clock, kind, f"{self._hostname}\\{connector}", session_id, local, remote)
 

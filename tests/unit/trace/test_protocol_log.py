@@ -96,14 +96,19 @@ def test_a_session_as_exchange_writes_it(log: ProtocolLog, tmp_path: Path) -> No
 
 
 def test_what_we_send_goes_into_its_own_files(log: ProtocolLog, tmp_path: Path) -> None:
-    session = open_session(log, "send")
+    session = log.session("send", "m365", SESSION)
+    session.connected("192.0.2.1:50000", "198.51.100.7:25")
+    session.line("*", "TLSv1.3")
     session.line(">", "EHLO relay.example.com")
     session.line("<", "250-mx.example.net")
     session.line("<", "250 PIPELINING")
     log.flush()
     text = (tmp_path / "SEND20261121-0001.log").read_text()
     assert "#Log-Type: SMTP Send Protocol Log" in text
+    assert [row[4:6] for row in rows(log, tmp_path)] == [["192.0.2.1:50000", "198.51.100.7:25"]] * 4
     assert [row[6:8] for row in rows(log, tmp_path)] == [
+        ["+", ""],
+        ["*", "TLSv1.3"],
         [">", "EHLO relay.example.com"],
         ["<", "250  mx.example.net PIPELINING"],
     ]
