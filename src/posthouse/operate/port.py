@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from posthouse.operate.problem import Problem
     from posthouse.queue.control import Changed
     from posthouse.receive.accounts import Accounts
+    from posthouse.receive.local import NotTaken
     from posthouse.store.sealing import Sealer
 
 
@@ -45,19 +46,6 @@ class QueueControl(Protocol):
 
     async def cancel(self, query: QueueFilter, *, by: str) -> Changed:
         """PENDING, HELD or UNKNOWN to CANCELLED, without a notice to the sender."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotTaken:
-    """A locally handed-in message was not accepted.
-
-    Attributes:
-        reason: A sentence for the person who sent it.
-        temporary: Trying again later may help (exit code 75).
-    """
-
-    reason: str
-    temporary: bool
 
 
 class LocalIntake(Protocol):

@@ -20,11 +20,12 @@ from posthouse.operate.account_service import AccountService
 from posthouse.operate.account_shapes import NewSecret, SecretView, SecretViews
 from posthouse.operate.flow_service import FlowService
 from posthouse.operate.operations import AnswerT, Handler, Operation, RequestT
-from posthouse.operate.port import LocalIntake, NodeControl, NodeStatus, NotTaken, Parts, Reloaded
+from posthouse.operate.port import LocalIntake, NodeControl, NodeStatus, Parts, Reloaded
 from posthouse.operate.problem import Problem
 from posthouse.operate.queue_service import QueueService
 from posthouse.operate.shapes import Named, Nothing, Refusal, SubmissionEnvelope, Submitted
 from posthouse.operate.trace_service import TraceService
+from posthouse.receive.local import NotTaken
 from posthouse.store.port import Store, StoreUnavailable
 from posthouse.store.sealing import Sealer
 

@@ -26,7 +26,7 @@ from posthouse.mail.envelope import Envelope
 from posthouse.mail.ids import MessageId, show_message_id
 from posthouse.mail.message import Content, HeaderFacts, InlineContent, Message, Origin, SpooledContent
 from posthouse.mail.reply import Reply
-from posthouse.mail.session import SessionFacts
+from posthouse.mail.session import PrincipalKind, SessionFacts
 from posthouse.mail.verdict import Refuse
 from posthouse.receive.port import NotTaken
 from posthouse.receive.reception import Reception
@@ -79,9 +79,21 @@ class Taking:
 
     Attributes:
         is_finished: `finish` was called: the message is no longer the session's to throw away.
+        message_id: Set when the message was kept.
     """
 
-    __slots__ = ("_failure", "_head", "_octets", "_pieces", "_reception", "_rights", "_sender", "_spool", "is_finished")
+    __slots__ = (
+        "_failure",
+        "_head",
+        "_octets",
+        "_pieces",
+        "_reception",
+        "_rights",
+        "_sender",
+        "_spool",
+        "is_finished",
+        "message_id",
+    )
 
     def __init__(self, reception: Reception, rights: Rights, envelope: Envelope) -> None:
         self._reception, self._rights, self._sender = reception, rights, envelope.sender
@@ -91,6 +103,7 @@ class Taking:
         self._head: _Head | None = None
         self._failure: StoreUnavailable | None = None
         self.is_finished = False
+        self.message_id: MessageId | None = None
 
     def add(self, data: bytes) -> Waiting | None:
         """Take octets; None, or something to await before the next call. Neither ever raises."""
@@ -254,7 +267,7 @@ class Taking:
             id=head.id,
             received_at=now,
             expires_at=self._reception.intake.expires_at(now),
-            origin=Origin.SMTP,
+            origin=Origin.LOCAL if handover.rights.principal.kind is PrincipalKind.LOCAL else Origin.SMTP,
             envelope=handover.envelope,
             session=handover.session,
             content=content,
@@ -263,6 +276,7 @@ class Taking:
         )
 
     def _accepted(self, message: Message, handover: Handover, answered: Answered) -> None:
+        self.message_id = message.id
         count = len(message.envelope.recipients)
         self._reception.sending.count_recipients(handover.rights, count, self._reception.wheel.now)
         statistics = self._reception.statistics

@@ -135,6 +135,11 @@ class Receiver:
                 log.warning("legacy_tls_profile", listener=settings.name, risk="TLS 1.0 and old ciphers are accepted")
 
     @property
+    def reception(self) -> Reception:
+        """What all ways in share, for the one that is no listener (``receive.local``)."""
+        return self._reception
+
+    @property
     def addresses(self) -> dict[str, list[Endpoint]]:
         """Where each listener listens, by its name."""
         return {listener.door.settings.name: listener.addresses for listener in self._listeners}

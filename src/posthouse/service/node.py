@@ -1,0 +1,291 @@
+"""A running node: every part, connected.
+
+Shape: `Node` is built inside a running loop, then `start`, later `drain` and `stop`. It is also what the control API
+sees of the node (`operate.port.NodeControl`).
+Failures: `StoreUnavailable`, `ReceiveProblem`, `SocketInUse` from `start`; nothing is left running then.
+Leaves to others: the process around it (``service.process``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
+from ipaddress import ip_address
+from random import SystemRandom
+from typing import Any
+
+import structlog
+
+from posthouse import __version__
+from posthouse.config import ConfigurationRefused, judge_flow, load
+from posthouse.decide.policy import Policy
+from posthouse.deliver.bounce import NoticeWriter
+from posthouse.deliver.dial import Outbound
+from posthouse.deliver.secrets import SecretOpener
+from posthouse.deliver.smtp import SessionLog
+from posthouse.deliver.worker import Worker
+from posthouse.mail.address import Address
+from posthouse.operate.configuration import Configuration
+from posthouse.operate.control import ControlServer
+from posthouse.operate.names import FLOW_FILE
+from posthouse.operate.port import ListenerStatus, NodeStatus, Reloaded
+from posthouse.operate.services import Services
+from posthouse.queue.control import QueueLevers
+from posthouse.queue.dispatch import Dispatcher
+from posthouse.queue.guard import Guard
+from posthouse.queue.intake import Intake
+from posthouse.queue.settle import Settler
+from posthouse.queue.sweep import Sweep, reroute
+from posthouse.receive.accounts import Accounts
+from posthouse.receive.local import LocalDesk
+from posthouse.receive.server import Receiver, open_certificates
+from posthouse.service.kept import NODE, make_store, open_sealer, utc_now
+from posthouse.service.sendlog import SendLog
+from posthouse.store.port import StoreUnavailable
+from posthouse.store.sealing import SealBroken
+from posthouse.trace.protocol_log import ProtocolLog
+
+log = structlog.get_logger()
+
+DRAIN_SECONDS = 30.0
+CERTIFICATE_LOOK_SECONDS = 60.0
+
+
+class Node:
+    """All parts of one node."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        """Build and connect everything; nothing is opened. Needs a running loop."""
+        node = configuration.node
+        self._configuration = configuration
+        self._started_at = utc_now()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._flow_revision = 0
+        self._warnings: tuple[str, ...] = ()
+        random, loop = SystemRandom(), asyncio.get_running_loop()
+        policy = Policy(configuration.flow)
+        self.sealer = open_sealer(configuration)
+        self.store = make_store(configuration)
+        self._guard = Guard(node.store.directory, node.store.free_space_floor, node.queue.max_open)
+        self._protocol_log = ProtocolLog(node.protocol_log, hostname=node.hostname, version=__version__)
+        postmaster = Address.parse(node.queue.postmaster or f"postmaster@{node.hostname}")
+        notices = NoticeWriter(node.hostname, postmaster, node.queue.expire_after)
+        self._settler = Settler(
+            self.store, notices, node.queue, clock=utc_now, random=random, on_final=self._count_final
+        )
+        self._worker = Worker(
+            hostname=node.hostname,
+            secrets=SecretOpener(self._open_secret, configuration.directory),
+            random=random,
+            is_own=self._is_own,
+            open_log=self._open_send_log,
+        )
+        self._dispatcher = Dispatcher(
+            self.store,
+            self._settler,
+            self._worker,
+            policy,
+            node.queue,
+            clock=utc_now,
+            monotonic=loop.time,
+            random=random,
+        )
+        self._intake = Intake(
+            self.store, self._dispatcher, self._guard, policy, node.queue, clock=utc_now, random=random
+        )
+        self._settler.place, self._settler.on_notice = self._intake.place_notice, self._intake.notice_written
+        certificates = None
+        if any(listener.tls != "none" for listener in node.listener):
+            certificates = open_certificates(node.tls, node.store.directory, node.hostname, utc_now())
+        self._receiver = Receiver(
+            node.listener,
+            hostname=node.hostname,
+            policy=policy,
+            intake=self._intake,
+            store=self.store,
+            login=node.login,
+            sealer=self.sealer,
+            clock=utc_now,
+            certificates=certificates,
+            protocol_log=self._protocol_log,
+            max_received=node.queue.max_received,
+        )
+        self._sweep = Sweep(
+            self.store,
+            self._settler,
+            self._guard,
+            node.queue,
+            clock=utc_now,
+            wake=self._dispatcher.wake,
+            keep_content=node.trace.keep_content,
+            keep_trace=node.trace.keep,
+        )
+        # What the operations work on (`operate.port.Parts`).
+        self.queue = QueueLevers(
+            self.store,
+            clock=utc_now,
+            surrender=self._dispatcher.surrender,
+            wake=self._dispatcher.unblock,
+            on_final=self._count_final,
+        )
+        self.intake = LocalDesk(self._receiver.reception, random=random)
+        self.accounts = Accounts(self.store, self.sealer, clock=utc_now, keeps_cram_secrets=node.login.allow_cram_md5)
+        services = Services(
+            self, flow_file=configuration.directory / FLOW_FILE, judge=self._judge_flow, node=self, clock=utc_now
+        )
+        self._control = ControlServer(services, node.control)
+
+    async def start(self) -> None:
+        """Open the store, take back leases, open the doors, begin to deliver."""
+        await self.store.open()
+        returned = await self.store.return_leases(owner=NODE, now=utc_now())
+        if returned:
+            log.info("node.leases_taken_back", copies=returned)
+        self._guard.look(await self.store.open_count())
+        await self._note_flow(self._configuration.flow_text, by="start")
+        self._receiver.prime_quota(await self.store.recipients_since(utc_now() - timedelta(days=1)))
+        self._protocol_log.start()
+        await self._control.start()
+        await self._receiver.start()
+        self._run("dispatch", self._dispatcher.run)
+        self._run("sweep", self._sweep.run)
+        self._run("reroute", self._reroute)
+        self._run("certificates", self._watch_certificates)
+
+    async def drain(self) -> None:
+        """Finish what runs, refuse new mail, give leases back, close everything."""
+        self._guard.stopping = True
+        cut_off = await self._receiver.drain(timedelta(seconds=DRAIN_SECONDS))
+        await self._dispatcher.stop(DRAIN_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._worker.close()
+        await self._control.close()
+        await self.store.close()
+        self._protocol_log.close()
+        log.info("node.stopped", sessions_cut_off=cut_off)
+
+    def status(self) -> NodeStatus:
+        """A snapshot for the operator."""
+        node = self._configuration.node
+        connections = self._receiver.open_connections
+        listeners = tuple(
+            ListenerStatus(name=s.name, address=", ".join(map(str, ends)), tls=s.tls, connections=connections[s.name])
+            for s in node.listener
+            if (ends := self._receiver.addresses.get(s.name)) is not None
+        )
+        refusal = self._guard.refusal()
+        return NodeStatus(
+            version=__version__,
+            hostname=node.hostname,
+            pid=os.getpid(),
+            state="draining" if self._guard.stopping else "running",
+            started_at=self._started_at,
+            listeners=listeners,
+            flow_revision=self._flow_revision,
+            open_copies=self._guard.open_copies,
+            warnings=(*self._warnings, *((refusal[1],) if refusal else ())),
+        )
+
+    async def reload(self, *, by: str) -> Reloaded:
+        """Read flow.toml and the certificates again; the node goes on with what it has where they are wrong."""
+        self._receiver.reload_certificates(force=True)
+        try:
+            fresh = await asyncio.to_thread(load, self._configuration.directory)
+        except ConfigurationRefused as refused:
+            problems = tuple(str(problem) for problem in refused.errors)
+            self._warnings = tuple(f"reload refused: {problem}" for problem in problems)
+            log.error("node.reload_refused", problems=problems)
+            return Reloaded(flow_revision=self._flow_revision, problems=problems)
+        await self._note_flow(fresh.flow_text, by=by)
+        policy = Policy(fresh.flow)
+        self._intake.set_policy(policy)
+        self._receiver.set_policy(policy)
+        self._dispatcher.set_policy(policy)
+        needs_restart = _changed_settings(self._configuration, fresh)
+        self._configuration = Configuration(
+            node=self._configuration.node,
+            flow=fresh.flow,
+            flow_text=fresh.flow_text,
+            directory=fresh.directory,
+            warnings=fresh.warnings,
+        )
+        self._warnings = tuple(f"changed, but only a restart takes it over: {name}" for name in needs_restart)
+        self._run("reroute", self._reroute)
+        log.info("node.reloaded", by=by, flow_revision=self._flow_revision, needs_restart=needs_restart)
+        return Reloaded(flow_revision=self._flow_revision, needs_restart=needs_restart)
+
+    @property
+    def addresses(self) -> str:
+        """Where each listener listens, for the ready line."""
+        return " ".join(f"{name}={','.join(map(str, ends))}" for name, ends in self._receiver.addresses.items())
+
+    async def _note_flow(self, text: str, *, by: str) -> None:
+        newest = await self.store.flow()
+        if newest is None or newest.text != text:
+            newest = await self.store.save_flow(text, by=by, comment="read from flow.toml", at=utc_now())
+        self._flow_revision = newest.number
+
+    async def _reroute(self) -> None:
+        moved = await reroute(self.store, Policy(self._configuration.flow))
+        if moved:
+            log.info("node.copies_rerouted", copies=moved)
+            self._dispatcher.wake()
+
+    async def _watch_certificates(self) -> None:
+        while True:
+            await asyncio.sleep(CERTIFICATE_LOOK_SECONDS)
+            self._receiver.reload_certificates()
+
+    async def _open_secret(self, name: str) -> str | None:
+        sealed = await self.store.secret(name)
+        if sealed is None:
+            return None
+        try:
+            return self.sealer.open(sealed, f"secret:{name}").decode()
+        except SealBroken as error:
+            log.error("node.secret_not_opened", name=name, reason=str(error))
+            return None
+
+    def _is_own(self, ip: str, port: int) -> bool:
+        """Whether an address is one of our listeners, also where a listener takes every address of the machine."""
+        for ends in self._receiver.addresses.values():
+            for end in ends:
+                if end.port == port and (end.ip == ip or (end.ip in {"0.0.0.0", "::"} and ip_address(ip).is_loopback)):
+                    return True
+        return False
+
+    def _open_send_log(self, connector: Outbound) -> SessionLog | None:
+        return SendLog(self._protocol_log, connector.name) if connector.protocol_log else None
+
+    def _judge_flow(self, text: str) -> Sequence[Any]:
+        return judge_flow(text, self._configuration.directory)
+
+    def _count_final(self, copies: int) -> None:
+        self._guard.open_copies -= copies
+
+    def _run(self, name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        task = asyncio.create_task(self._supervise(name, work), name=name)
+        self._tasks = [t for t in self._tasks if not t.done()]
+        self._tasks.append(task)
+
+    async def _supervise(self, name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Keep a part running: whatever a fault of ours does to it, the node goes on and says so."""
+        while True:
+            try:
+                await work()
+                return
+            except StoreUnavailable as error:
+                log.error("node.part_failed", part=name, reason=str(error))
+            except Exception:
+                log.exception("node.part_crashed", part=name)
+            await asyncio.sleep(1.0)
+
+
+def _changed_settings(old: Configuration, new: Configuration) -> tuple[str, ...]:
+    """Groups of posthouse.toml that differ: they are read at start only."""
+    before, after = old.node, new.node
+    return tuple(name for name in type(before).model_fields if getattr(before, name) != getattr(after, name))
