@@ -32,13 +32,13 @@ class ThisInstallation:
 
     def offline(self, configuration: Configuration) -> AbstractAsyncContextManager[Parts]:
         """Open the store for a command."""
-        from posthouse.service import offline
+        from posthouse.service.kept import offline
 
         return offline(configuration)
 
     def run(self, configuration: Configuration) -> int:
         """Run the node."""
-        from posthouse.service import run
+        from posthouse.service.process import run
 
         return run(configuration)
 
