@@ -192,11 +192,16 @@ def note_handshake(door: Door, ip: str, problem: str) -> None:
 
 def _make_offer(hostname: str, settings: ListenerSettings, *, has_certificate: bool) -> Offer:
     mechanisms = tuple(m for m in settings.auth if m != "EXTERNAL" or has_certificate)
+    in_clear = settings.auth_without_tls and settings.profile == "legacy"
     return Offer(
         hostname=hostname,
         starttls_offered=settings.tls == "starttls",
         mechanisms=mechanisms,
-        mechanisms_before_tls=mechanisms if settings.auth_without_tls else (),
+        mechanisms_before_tls=mechanisms if in_clear else (),
         advertise_auth_equals=settings.auth_equals,
         max_recipients=settings.max_recipients,
+        max_line_octets=settings.max_line,
+        max_errors=settings.max_errors,
+        smtputf8=settings.smtputf8,
+        chunking=settings.chunking,
     )

@@ -58,6 +58,10 @@ class ListenerSettings(Settings):
     )
     idle_timeout: Duration = Field(default=timedelta(minutes=5), description="Silence after which the session ends.")
     protocol_log: bool = Field(default=False, description="Write the SMTP protocol log for this listener.")
+    max_line: Size = Field(default=65536, ge=1000, description="Longest line of content, in octets.")
+    max_errors: int = Field(default=10, ge=1, le=1000, description="Refused commands after which the session ends.")
+    chunking: bool = Field(default=True, description="Offer CHUNKING and BINARYMIME; some gateways stumble over them.")
+    smtputf8: bool = Field(default=True, description="Offer SMTPUTF8.")
 
 
 class TlsSettings(Settings):
