@@ -22,8 +22,8 @@ from posthouse.operate.shapes import (
     QueueSelection,
     Refusal,
 )
-from posthouse.operate.status import status_word
 from posthouse.store.port import HopSummary, QueueEntry, QueueFilter, Store
+from posthouse.trace.status import status_word
 
 MAX_ROWS = 10_000
 MAX_CHANGED = 1_000_000

@@ -82,12 +82,8 @@ def address_message(
         recipients += [address for _, address in getaddresses(fields) if address]
         content = header.remove("bcc")
     if not recipients:
-        where = (
-            "neither as arguments nor in To, Cc or Bcc"
-            if from_header
-            else "as arguments; -t takes them from the header"
-        )
-        return Unaddressed(f"no recipients: none were given {where}")
+        where = ", and none in To, Cc and Bcc" if from_header else "; -t takes them from To, Cc and Bcc"
+        return Unaddressed(f"no recipients: none were given as arguments{where}")
     envelope_sender = None if sender in {"", "<>"} else qualify(sender, domain)
     if header.raw("from") is None:
         name = re.sub(r"[\x00-\x1f\x7f]", " ", full_name).strip()

@@ -191,15 +191,17 @@ class StoryStep:
     Attributes:
         event: Kind, as stored.
         recipient: Address, or empty for the whole message.
-        text: A sentence.
-        detail: All recorded fields.
+        headline: A sentence.
+        details: Further lines, most telling first.
+        fields: All that was recorded, under its own names.
     """
 
     at: datetime
     event: str
     recipient: str
-    text: str
-    detail: dict[str, str | int | float | bool | list[str] | None] = field(default_factory=dict)
+    headline: str
+    details: tuple[str, ...] = ()
+    fields: dict[str, str | int | float | bool | list[str] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,7 +256,7 @@ class FollowedEvent:
     id: str | None
     recipient_index: int | None
     text: str
-    detail: dict[str, str | int | float | bool | list[str] | None] = field(default_factory=dict)
+    fields: dict[str, str | int | float | bool | list[str] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ from posthouse.operate.shapes import (
     TraceLines,
     TraceSelection,
 )
-from posthouse.operate.status import STATUSES, states_of, status_word
 from posthouse.store.port import Store, Story, TraceQuery, TraceRow
+from posthouse.trace.status import STATUSES, states_of, status_word
+from posthouse.trace.timeline import Line, describe_event, timeline
 
 MAX_ROWS = 10_000
 
@@ -137,6 +138,7 @@ def _line(row: TraceRow) -> TraceLine:
 
 def _story(story: Story) -> StoryView:
     message, session = story.message, story.message.session
+    events = sorted(story.events, key=lambda event: event.at)
     return StoryView(
         id=show_message_id(message.id),
         received_at=message.received_at,
@@ -158,19 +160,18 @@ def _story(story: Story) -> StoryView:
         notices=tuple(show_message_id(notice) for notice in story.notices),
         repairs=message.repairs,
         recipients=tuple(_line(row) for row in story.rows),
-        timeline=tuple(_step(event, story) for event in story.events),
+        timeline=tuple(map(_step, timeline(story), events)),
     )
 
 
-def _step(event: Event, story: Story) -> StoryStep:
-    recipients = story.message.envelope.recipients
-    known = event.recipient is not None and event.recipient < len(recipients)
+def _step(line: Line, event: Event) -> StoryStep:
     return StoryStep(
-        at=event.at,
-        event=event.kind.value,
-        recipient=str(recipients[event.recipient].address) if known and event.recipient is not None else "",
-        text=describe_event(event),
-        detail=dict(event.detail),
+        at=line.at,
+        event=line.kind.value,
+        recipient=line.recipient,
+        headline=line.headline,
+        details=line.details,
+        fields=dict(event.detail),
     )
 
 
@@ -181,12 +182,6 @@ def _followed(number: int, event: Event) -> FollowedEvent:
         event=event.kind.value,
         id=show_message_id(event.message_id) if event.message_id is not None else None,
         recipient_index=event.recipient,
-        text=describe_event(event),
-        detail=dict(event.detail),
+        text=describe_event(event).text,
+        fields=dict(event.detail),
     )
-
-
-def describe_event(event: Event) -> str:
-    """An event's fields in one line."""
-    parts = [f"{key} {', '.join(value) if isinstance(value, list) else value}" for key, value in event.detail.items()]
-    return "; ".join(parts)

@@ -68,11 +68,20 @@ def format_table(columns: Sequence[str], rows: Sequence[Row], *, flexible: int, 
     lines = [click.style(_line(columns, widths), bold=True).rstrip()]
     for row in shown:
         lines.append(_coloured(_line(row.cells, widths), row.cells))
-        if row.note:
-            lines += textwrap.wrap(
-                row.note, width or 10_000, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
-            )
+        lines += _wrapped(row.note, 4, width)
     return lines
+
+
+def wrapped(text: str, *, indent: int) -> list[str]:
+    """Lines that fit the terminal; one line in a pipe."""
+    return _wrapped(printable(text), indent, _terminal_width())
+
+
+def _wrapped(text: str, indent: int, width: int | None) -> list[str]:
+    if width is None:
+        return [" " * indent + text] if text else []
+    blanks = " " * min(indent, width // 3)
+    return textwrap.wrap(text, width, initial_indent=blanks, subsequent_indent=blanks, break_on_hyphens=False)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

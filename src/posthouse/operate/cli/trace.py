@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from posthouse.mail.ids import read_message_id
+from posthouse.mail.message import RecipientState
 from posthouse.operate.cli.failure import ask
 from posthouse.operate.cli.options import MOMENT, desk_of, directory_option, json_option
-from posthouse.operate.cli.output import Row, print_fields, print_json, print_table, printable, show_size, show_time
+from posthouse.operate.cli.output import (
+    Row,
+    print_fields,
+    print_json,
+    print_table,
+    printable,
+    show_size,
+    show_time,
+    wrapped,
+)
 from posthouse.operate.operations import TRACE_FOLLOW, TRACE_SEARCH, TRACE_SHOW
 from posthouse.operate.shapes import FollowedEvent, FollowRequest, Named, StoryView, TraceLine, TraceSelection
-from posthouse.operate.status import STATUSES
+from posthouse.store.port import TraceRow
+from posthouse.trace.search import csv_text
+from posthouse.trace.status import STATUSES
 
 FOLLOW_SECONDS = 0.5
 
@@ -50,7 +60,7 @@ def search(ctx: click.Context, /, directory: Path, as_json: bool, as_csv: bool, 
     if as_json:
         print_json(found)
     elif as_csv:
-        _print_csv(found.rows)
+        click.echo(csv_text(map(_as_row, found.rows)), nl=False)
     elif not found.rows:
         click.echo("Nothing found.")
     else:
@@ -70,21 +80,22 @@ def _print_rows(rows: tuple[TraceLine, ...]) -> None:
     print_table(("ACCEPTED", "ID", "STATUS", "SENDER > RECIPIENT"), table, flexible=3)
 
 
-def _print_csv(rows: tuple[TraceLine, ...]) -> None:
-    names = TraceLine.__match_args__ or tuple(TraceLine.__dataclass_fields__)
-    writer = csv.writer(sys.stdout, lineterminator="\r\n")
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow([_csv_cell(getattr(row, name)) for name in names])
-
-
-def _csv_cell(value: object) -> str:
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
-    text = str(value)
-    # A spreadsheet runs a cell that begins like a formula; the quote makes it text.
-    return (
-        f"'{text}" if text[:1] in {"=", "+", "@", "\t", "\r"} or (text[:1] == "-" and not text[1:].isdigit()) else text
+def _as_row(line: TraceLine) -> TraceRow:
+    return TraceRow(
+        message_id=read_message_id(line.id),
+        index=line.recipient_index,
+        received_at=line.received_at,
+        sender=line.sender,
+        recipient=line.recipient,
+        subject=line.subject,
+        state=RecipientState(line.state),
+        peer_ip=line.from_ip,
+        remote=line.to_ip,
+        size_octets=line.size_octets,
+        header_message_id=line.message_id,
+        principal=line.principal,
+        connector=line.connector,
+        last_reply=line.last_reply,
     )
 
 
@@ -126,8 +137,12 @@ def _print_story(story: StoryView) -> None:
     rows = [Row((row.status, row.recipient, row.connector, row.to_ip), note=row.last_reply) for row in story.recipients]
     print_table(("STATUS", "RECIPIENT", "CONNECTOR", "SERVER"), rows, flexible=1)
     click.echo()
-    steps = [Row((show_time(step.at), step.event, step.recipient or "-"), note=step.text) for step in story.timeline]
-    print_table(("TIME", "EVENT", "RECIPIENT"), steps, flexible=2)
+    for step in story.timeline:
+        whom = f" [{step.recipient}]" if step.recipient and len(story.recipients) > 1 else ""
+        click.echo(printable(f"{show_time(step.at)}  {step.headline}{whom}"))
+        for detail in step.details:
+            for line in wrapped(detail, indent=23):
+                click.echo(line)
 
 
 @trace.command(epilog="Example: posthouse trace follow --json")
