@@ -14,9 +14,9 @@ A dialog file has a title (``#`` lines), a head that says what the server is lik
 
 ``C:`` is a line of the client, ``C>`` octets without line end and with ``\\r``, ``\\n``, ``\\t``, ``\\0``, ``\\xNN``,
 ``\\\\`` and ``{3000*A}`` for repetition. ``S:`` is a line of the server; ``...`` stands for any text, and
-``S: 250 ...`` for a whole reply with that code. Lines of one side in a row are sent in one go. ``T:`` begins TLS. After the reply to
-the content, ``E:`` shows the envelope, ``M:`` lines (or ``M>``, as ``C>``) the content and ``R:`` one repair.
-``X: server closes``, ``X: client closes``. ``B:`` gives the reason of an aborted message.
+``S: 250 ...`` for a whole reply with that code. Lines of one side in a row are sent in one go. ``T:`` begins TLS.
+After the reply to the content, ``E:`` shows the envelope, ``M:`` lines (or ``M>``, as ``C>``) the content and ``R:``
+one repair. ``X: server closes``, ``X: client closes``. ``B:`` gives the reason of an aborted message.
 
 Head: ``offer:`` takes words of `Scene.offer`; ``newlines: refuse`` or ``repair``; ``account: name password`` (also used
 as certificate name); ``refuse hello|mail|rcpt|data|message WHAT: reply``.

@@ -22,12 +22,11 @@ TALK = st.tuples(
     st.sampled_from([b"", TRANSACTION, CHUNKS]),
     st.lists(LINES, max_size=30).map(b"".join),
 ).map(b"".join)
+ATOMS = st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"a", b"a" * 30, b"\r\n.\r\n", b"NOOP\r\n"])
 CONTENT = st.tuples(
     st.binary(min_size=2, max_size=2),
     st.just(TRANSACTION),
-    st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"a", b"\r\n.\r\n", b"NOOP\r\n"]), max_size=40).map(
-        b"".join
-    ),
+    st.lists(ATOMS, max_size=40).map(b"".join),
 ).map(b"".join)
 
 

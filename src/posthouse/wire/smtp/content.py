@@ -15,6 +15,7 @@ comes into being because a bare newline was mended is text.
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Final, Literal
 
@@ -22,6 +23,7 @@ BareNewlines = Literal["refuse", "repair"]
 
 END: Final = b"\r\n.\r\n"
 DOT: Final = b"\r\n."
+_BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 
 class Fault(Enum):
@@ -61,36 +63,50 @@ class LineGuard:
 
     def check(self, body: bytes) -> bytes:
         """Give back `body`, mended if that is the policy; ``b""`` once there is a fault."""
+        has_bare = False
+        long_at = -1
         if self._policy is not None:
             newlines = body.count(b"\r\n")
             bare = body.count(b"\n") + body.count(b"\r") - 2 * newlines
-            if bare:
-                if self._policy == "refuse":
-                    self.fault = Fault.BARE_NEWLINE
-                    return b""
+            if bare and self._policy == "repair":
                 self.repaired_lines += bare
                 body = _with_sound_newlines(body)
-            if self._is_line_too_long(body):
-                self.fault = Fault.LINE_TOO_LONG
-                return b""
-        self.octets += len(body)
-        if 0 < self.max_octets < self.octets:
-            self.fault = Fault.TOO_LARGE
+            else:
+                has_bare = bare > 0
+            long_at = self._find_long_line(body)
+        room = self.max_octets - self.octets if self.max_octets else len(body)
+        if has_bare or long_at >= 0 or len(body) > room:
+            self.fault = _earliest(body, has_bare, long_at, room)
             return b""
+        self.octets += len(body)
         return body
 
-    def _is_line_too_long(self, body: bytes) -> bool:
-        """Hop backwards from limit to limit, so that the cost is a few searches a piece and not one a line."""
+    def _find_long_line(self, body: bytes) -> int:
+        """Where the first line that is too long exceeds the limit, else -1.
+
+        Hops from limit to limit, so that the cost is a few searches a piece and not one a line.
+        """
         start = -self._line_octets
         end = len(body)
         while end - start > self.max_line_octets:
             newline = body.rfind(b"\r\n", max(start, 0), start + self.max_line_octets)
             if newline < 0:
-                return True
+                return start + self.max_line_octets
             start = newline + 2
         newline = body.rfind(b"\r\n", max(start, 0))
         self._line_octets = end - (start if newline < 0 else newline + 2)
-        return False
+        return -1
+
+
+def _earliest(body: bytes, has_bare: bool, long_at: int, room: int) -> Fault:
+    """The fault that comes first among the octets, so that the answer does not depend on how they were split."""
+    found = [(room, Fault.TOO_LARGE)] if len(body) > room else []
+    if long_at >= 0:
+        found.append((long_at, Fault.LINE_TOO_LONG))
+    bare = _BARE.search(body) if has_bare else None
+    if bare is not None:
+        found.append((bare.start(), Fault.BARE_NEWLINE))
+    return min(found, key=lambda fault: fault[0])[1]
 
 
 def _with_sound_newlines(body: bytes) -> bytes:

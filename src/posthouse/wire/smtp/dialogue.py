@@ -25,6 +25,9 @@ _HELLOS = ("EHLO ", "HELO ")
 
 def read_command(session: Session) -> ServerEvent | Wait | None:
     """Take one line."""
+    if session.input.starts_with(_TLS_RECORD) and session.state is not State.LOGIN:
+        _refuse_protocol(session, replies.UNEXPECTED_TLS)
+        return None
     line = session.input.take_line(session.offer.max_auth_octets)
     if line is None:
         return _wait_for_more(session)
@@ -41,10 +44,7 @@ def read_command(session: Session) -> ServerEvent | Wait | None:
     text = _text(line)
     if text is not None:
         return _obey(session, text, len(line) + 2)
-    if line.startswith(_TLS_RECORD):
-        _refuse_protocol(session, replies.UNEXPECTED_TLS)
-    else:
-        _refuse_line(session, line, replies.UNREADABLE_COMMAND)
+    _refuse_line(session, line, replies.UNREADABLE_COMMAND)
     return None
 
 
@@ -103,9 +103,6 @@ def _refuse_protocol(session: Session, reply: Reply) -> None:
 
 
 def _wait_for_more(session: Session) -> Wait | None:
-    if session.state is not State.LOGIN and session.input.starts_with(_TLS_RECORD):
-        _refuse_protocol(session, replies.UNEXPECTED_TLS)
-        return None
     if not session.is_peer_gone:
         return NEED_DATA
     session.close("connection lost")

@@ -82,7 +82,9 @@ class InputBuffer:
             self._position = position
 
     def starts_with(self, prefix: bytes) -> bool:
-        """Whether the next octets are these; False while too few have come."""
+        """Whether the next line begins with these octets; False while too few have come."""
+        if self._is_overlong:
+            return False
         if self._pieces and len(self._buffer) - self._position < len(prefix):
             self._join()
         return self._buffer.startswith(prefix, self._position)

@@ -183,9 +183,9 @@ def test_answering_what_was_not_asked_is_a_broken_promise() -> None:
 
 def test_errors_are_forgiven_after_an_accepted_message() -> None:
     driver = MemoryDriver(Scene(offer={"max-errors": "3"}))
-    driver.feed(b"FOO\r\nFOO\r\n" + TO_DATA + b"x\r\n.\r\nFOO\r\nFOO\r\n")
-    assert not driver.closed
-    driver.feed(b"FOO\r\n")
+    sent = driver.feed(b"FOO\r\nFOO\r\n" + TO_DATA + b"x\r\n.\r\nFOO\r\nFOO\r\n")
+    assert b"421" not in sent
+    assert driver.feed(b"FOO\r\n").startswith(b"421 4.7.0 ")
     assert driver.closed == "too many errors"
 
 
@@ -193,9 +193,9 @@ def test_wrong_passwords_count_as_errors_and_refused_recipients_do_not() -> None
     scene = Scene(offer={"max-errors": "3", "before-tls": "PLAIN"})
     scene.refusals["rcpt", "b@example.net"] = Reply.of(550, "5.1.1", "User unknown")
     driver = MemoryDriver(scene)
-    driver.feed(b"EHLO web\r\nMAIL FROM:<a@example.com>\r\n" + b"RCPT TO:<b@example.net>\r\n" * 20)
-    assert not driver.closed
-    driver.feed(b"RSET\r\n" + b"AUTH PLAIN AGEAYg==\r\n" * 3)
+    sent = driver.feed(b"EHLO web\r\nMAIL FROM:<a@example.com>\r\n" + b"RCPT TO:<b@example.net>\r\n" * 20)
+    assert b"421" not in sent
+    assert driver.feed(b"RSET\r\n" + b"AUTH PLAIN AGEAYg==\r\n" * 3).count(b"535") == 2
     assert driver.closed == "too many errors"
 
 
