@@ -13,12 +13,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from posthouse.deliver.patience import Patience
 from posthouse.mail.event import Detail
 from posthouse.mail.session import TlsFacts
 from posthouse.net.connection import Connection
+from posthouse.trace.protocol_log import SessionLog
 from posthouse.wire.sasl.client import SaslExchange
 from posthouse.wire.smtp.client import ClientMachine, ClientState
 from posthouse.wire.smtp.client_events import (
@@ -44,19 +45,6 @@ class Target(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.host} [{self.ip}]:{self.port}"
-
-
-class SessionLog(Protocol):
-    """Where the lines of one session are written, if the connector wants that."""
-
-    def connected(self, local: str, remote: str) -> None:
-        """The socket is open."""
-
-    def line(self, direction: str, text: str) -> None:
-        """``>`` what we said, ``<`` what the server said, ``*`` a remark; credentials are masked already."""
-
-    def closed(self, reason: str) -> None:
-        """The connection is gone."""
 
 
 class Session:

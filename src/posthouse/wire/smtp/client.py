@@ -226,7 +226,7 @@ class ClientMachine:
             if reply is None:
                 return None
             if self._channel.transcript is not None:
-                self._channel.transcript.append(("<", str(reply)))
+                self._channel.transcript += [("<", line) for line in reply.encode().decode().splitlines()]
             self._take(reply)
         return events.popleft()
 

@@ -95,6 +95,8 @@ class ReplyParser:
             raise self._too_long()
         if line[3:4] != b"-":
             return True
+        if not line[:3].isdigit():
+            raise _no_reply(line)
         self._lines.append(line)
         return False
 
@@ -107,8 +109,8 @@ def _read(lines: tuple[bytes, ...]) -> Reply:
     texts: list[str] = []
     for line in lines:
         code = line[:3]
-        if not (code.isdigit() and b"200" <= code <= b"599") or line[3:4] not in (b"", b" ", b"-"):
-            raise ReplyError(f"not an SMTP reply: {_text(line[:120])!r}")
+        if not (len(code) == 3 and code.isdigit() and b"200" <= code <= b"599") or line[3:4] not in (b"", b" ", b"-"):
+            raise _no_reply(line)
         text = _text(line[4:])
         match = _ENHANCED.match(text)
         # EHLO lines and greetings never look like this, so no stage needs to be known here.
@@ -117,6 +119,10 @@ def _read(lines: tuple[bytes, ...]) -> Reply:
             text = text[match.end() :]
         texts.append(text)
     return Reply(int(lines[-1][:3]), enhanced, tuple(texts))
+
+
+def _no_reply(line: bytes) -> ReplyError:
+    return ReplyError(f"not an SMTP reply: {_text(line[:120])!r}")
 
 
 def _text(octets: bytes) -> str:
