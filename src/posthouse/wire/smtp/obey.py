@@ -120,15 +120,14 @@ def _bdat(session: Session, _: str, argument: str) -> Obeyed:
     if not session.offer.chunking:
         discard(session, bdat.octets, replies.NOT_IMPLEMENTED)
         return None
-    chunks = session.chunks
-    limit = session.offer.max_message_octets
-    if 0 < limit < bdat.octets + (chunks.guard.octets if chunks else 0):
+    # One chunk alone shows it; what several add up to is counted as they come.
+    if 0 < session.offer.max_message_octets < bdat.octets:
         session.end_transaction()
         session.state = State.READY
         discard(session, bdat.octets, replies.MESSAGE_TOO_LARGE)
         return ContentAborted(Fault.TOO_LARGE.value)
-    if chunks is not None:
-        next_chunk(session, chunks, bdat.octets, bdat.is_last)
+    if session.chunks is not None:
+        next_chunk(session, session.chunks, bdat.octets, bdat.is_last)
         return None
     session.chunk = (bdat.octets, bdat.is_last)
     session.answer = agree_to_chunks

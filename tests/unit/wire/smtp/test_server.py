@@ -244,6 +244,14 @@ def test_an_endless_command_line_is_not_kept() -> None:
     assert driver.feed(b"\r\n").startswith(b"500 5.5.2 ")
 
 
+def test_what_looks_like_tls_in_the_middle_of_an_endless_line_is_part_of_the_line() -> None:
+    driver = MemoryDriver()
+    driver.machine.data_to_send()
+    driver.feed(b"A" * 13000)
+    assert driver.feed(b"\x16\x03\x01") == b""
+    assert driver.feed(b"\r\nNOOP\r\n").splitlines()[-1] == b"250 2.0.0 OK"
+
+
 def test_many_tiny_reads_while_an_event_waits_cost_no_copies_of_the_backlog() -> None:
     machine = greeted()
     machine.receive_data(b"EHLO web\r\n")
