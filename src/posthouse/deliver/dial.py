@@ -19,10 +19,9 @@ from posthouse.decide.flow import Mx, Smarthost, Submission
 from posthouse.deliver.failure import SessionFailure
 from posthouse.deliver.login import Login, LoginSource, TokenLogin, exchange_for
 from posthouse.deliver.patience import Patience
-from posthouse.deliver.smtp import Session, Target, trace_detail
+from posthouse.deliver.smtp import Session, SessionLog, Target, trace_detail
 from posthouse.net.connect import open_connection
 from posthouse.net.contexts import CertificateProblem, ClientTls
-from posthouse.trace.protocol_log import SessionLog
 from posthouse.wire.smtp.client import ClientMachine
 from posthouse.wire.smtp.client_events import Answered, Ended, Stage
 

@@ -13,13 +13,12 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from posthouse.deliver.patience import Patience
 from posthouse.mail.event import Detail
 from posthouse.mail.session import TlsFacts
 from posthouse.net.connection import Connection
-from posthouse.trace.protocol_log import SessionLog
 from posthouse.wire.sasl.client import SaslExchange
 from posthouse.wire.smtp.client import ClientMachine, ClientState
 from posthouse.wire.smtp.client_events import (
@@ -45,6 +44,19 @@ class Target(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.host} [{self.ip}]:{self.port}"
+
+
+class SessionLog(Protocol):
+    """The protocol log of one session, as the connector wants it."""
+
+    def connected(self, local: str, remote: str) -> None:
+        """The socket is open; both ends as ``address:port``."""
+
+    def line(self, direction: str, text: str) -> None:
+        """``>`` what we said, ``<`` what the server said, ``*`` a remark. Credentials are left out already."""
+
+    def closed(self, reason: str) -> None:
+        """The connection is gone."""
 
 
 class Session:
@@ -351,6 +363,8 @@ class Session:
 
     def secured(self, facts: TlsFacts) -> None:
         self.tls = facts
+        if self._log is not None:
+            self._log.line("*", f"TLS negotiation succeeded: {facts.version} {facts.cipher}")
         self.machine.secured()
         self._tell(facts)
 

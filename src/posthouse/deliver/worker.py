@@ -25,11 +25,11 @@ from posthouse.deliver.patience import Patience
 from posthouse.deliver.pool import Pool
 from posthouse.deliver.resolve import Resolver
 from posthouse.deliver.secrets import SecretOpener
+from posthouse.deliver.smtp import SessionLog
 from posthouse.deliver.tokens import TokenSource
 from posthouse.mail.message import Message, Waiting
 from posthouse.mail.outcome import AttemptResult, Deferred, Outcome, Scope
 from posthouse.queue.port import Job
-from posthouse.trace.protocol_log import SessionLog
 
 OpenLog = Callable[[Outbound], SessionLog | None]
 _MAX_TRIED_CHARACTERS = 300
