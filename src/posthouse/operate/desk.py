@@ -10,11 +10,12 @@ import asyncio
 import os
 import pwd
 import socket
+import time
 import tomllib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from posthouse.operate.client import NoAccess, NodeClient, NodeGone, connect_to_node
 from posthouse.operate.names import DEFAULT_SOCKET, FLOW_FILE, NODE_FILE
@@ -28,11 +29,15 @@ if TYPE_CHECKING:
     from posthouse.operate.port import Installation, Parts
     from posthouse.operate.services import Services
 
+T = TypeVar("T")
+
+WAIT_SECONDS = 3.0
+"""How long a command waits for another one, or for a node that starts."""
+PAUSE_SECONDS = 0.1
+
 
 class Desk(Protocol):
     """Answers operations."""
-
-    is_node: bool
 
     def call(self, operation: Operation[RequestT, AnswerT], request: RequestT) -> AnswerT | Refusal:
         """Carry out one operation."""
@@ -43,8 +48,6 @@ class Desk(Protocol):
 
 class NodeDesk:
     """The running node."""
-
-    is_node = True
 
     def __init__(self, client: NodeClient) -> None:
         self._client = client
@@ -67,8 +70,6 @@ class NodeDesk:
 class StoreDesk:
     """The store, opened for each request: between two of them a node may start."""
 
-    is_node = False
-
     def __init__(self, installation: Installation, configuration: Configuration) -> None:
         self._installation, self._configuration = installation, configuration
 
@@ -79,7 +80,7 @@ class StoreDesk:
             async with self._installation.offline(self._configuration) as parts:
                 return await self._services(parts).call(operation, request, login_name())
 
-        return _run(work())
+        return self._when_free(work, lambda node: node.call(operation, request))
 
     def submit(self, envelope: SubmissionEnvelope, content: bytes) -> Submitted | Refusal:
         """Write it into the store; the next node that runs delivers it."""
@@ -88,7 +89,22 @@ class StoreDesk:
             async with self._installation.offline(self._configuration) as parts:
                 return await self._services(parts).submit(envelope, content, login_name())
 
-        return _run(work())
+        return self._when_free(work, lambda node: node.submit(envelope, content))
+
+    def _when_free(self, here: Callable[[], Coroutine[None, None, T]], there: Callable[[NodeDesk], T]) -> T:
+        """Work here; while another command has the store wait a little, and when a node has it ask that."""
+        waited = 0.0
+        while True:
+            try:
+                return asyncio.run(here())
+            except StoreUnavailable as error:
+                client = node_client(self._configuration.directory)
+                if client is not None:
+                    return there(NodeDesk(client))
+                if error.disk_full or waited >= WAIT_SECONDS:
+                    raise DeskClosed(f"the store cannot be used: {error}", temporary=True) from error
+            time.sleep(PAUSE_SECONDS)
+            waited += PAUSE_SECONDS
 
     def _services(self, parts: Parts) -> Services:
         # Validation and hashing take long to import; a command that finds a node needs neither.
@@ -150,10 +166,3 @@ def login_name() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid {os.getuid()}"
-
-
-def _run(work: Coroutine[None, None, AnswerT]) -> AnswerT:
-    try:
-        return asyncio.run(work)
-    except StoreUnavailable as error:
-        raise DeskClosed(f"the store cannot be used: {error}", temporary=True) from error

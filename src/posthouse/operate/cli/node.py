@@ -25,10 +25,7 @@ def run(ctx: click.Context, /, directory: Path) -> None:
     SIGHUP reads configuration and certificates again; SIGTERM finishes what runs and ends.
     """
     installation = installation_of(ctx)
-    configuration = installation.load(directory)
-    for warning in configuration.warnings:
-        click.echo(f"Warning: {warning}", err=True)
-    ctx.exit(installation.run(configuration))
+    ctx.exit(installation.run(installation.load(directory)))
 
 
 @click.command(epilog="Example: posthouse status --json")
