@@ -6,7 +6,6 @@ Failures: `Refusal` values; `DeskClosed` with a sentence when neither way is ope
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pwd
 import socket
@@ -22,7 +21,6 @@ from posthouse.operate.names import DEFAULT_SOCKET, FLOW_FILE, NODE_FILE
 from posthouse.operate.operations import AnswerT, Operation, RequestT
 from posthouse.operate.problem import DeskClosed
 from posthouse.operate.shapes import Refusal, SubmissionEnvelope, Submitted
-from posthouse.store.port import StoreUnavailable
 
 if TYPE_CHECKING:
     from posthouse.operate.configuration import Configuration
@@ -93,6 +91,11 @@ class StoreDesk:
 
     def _when_free(self, here: Callable[[], Coroutine[None, None, T]], there: Callable[[NodeDesk], T]) -> T:
         """Work here; while another command has the store wait a little, and when a node has it ask that."""
+        # A command that finds a node needs neither of these, and starts the quicker for it.
+        import asyncio
+
+        from posthouse.store.port import StoreUnavailable
+
         waited = 0.0
         while True:
             try:

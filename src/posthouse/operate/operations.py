@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from posthouse.operate import account_shapes as a
 from posthouse.operate import shapes as s
-from posthouse.operate.port import NodeStatus, Reloaded
+from posthouse.operate.node_shapes import NodeStatus, Reloaded
 
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
