@@ -24,26 +24,24 @@ OVERLONG = Overlong.OVERLONG
 class InputBuffer:
     """Unused input of one session."""
 
-    __slots__ = ("_buffer", "_is_overlong", "_pieces", "_position")
+    __slots__ = ("_buffer", "_is_overlong", "_later", "_position")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._position = 0
-        self._pieces: list[bytes] = []
+        self._later = bytearray()
         self._is_overlong = False
 
     def __len__(self) -> int:
-        return len(self._buffer) - self._position + sum(map(len, self._pieces))
+        return len(self._buffer) - self._position + len(self._later)
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
-        """Add what was read; a `bytes` object is kept, anything else is copied."""
-        if not data:
-            return
-        if self._position == len(self._buffer) and not self._pieces:
+        """Add what was read; a `bytes` object may be kept, anything else is copied."""
+        if self._position == len(self._buffer) and not self._later:
             self._buffer = bytes(data)
             self._position = 0
         else:
-            self._pieces.append(bytes(data))
+            self._later += data
 
     def take_line(self, max_octets: int) -> bytes | Overlong | None:
         """The next line without its LF but with its CR, if it has one; None if it is not complete.
@@ -52,7 +50,7 @@ class InputBuffer:
         """
         start = self._position
         end = self._buffer.find(b"\n", start)
-        if end < 0 and self._pieces:
+        if end < 0 and self._later:
             self._join()
             start = 0
             end = self._buffer.find(b"\n")
@@ -62,20 +60,21 @@ class InputBuffer:
             if self._is_overlong:
                 self._buffer, self._position = b"", 0
             return None
-        self._position = end + 1
+        line = self._buffer[start:end]
+        self.advance(end + 1)
         if self._is_overlong or end - start >= max_octets:
             self._is_overlong = False
             return OVERLONG
-        return self._buffer[start:end]
+        return line
 
     def peek(self) -> tuple[bytes, int]:
         """A buffer and where its unused octets start; follow with `advance`. Empty only if there are none at all."""
-        if self._pieces and self._position == len(self._buffer):
+        if self._later and self._position == len(self._buffer):
             self._join()
         return self._buffer, self._position
 
     def advance(self, position: int) -> None:
-        """Octets up to `position` of what `peek` gave were used."""
+        """Octets up to `position` of what `peek` gave were used; an idle session keeps none."""
         if position == len(self._buffer):
             self._buffer, self._position = b"", 0
         else:
@@ -85,7 +84,7 @@ class InputBuffer:
         """Whether the next line begins with these octets; False while too few have come."""
         if self._is_overlong:
             return False
-        if self._pieces and len(self._buffer) - self._position < len(prefix):
+        if self._later and len(self._buffer) - self._position < len(prefix):
             self._join()
         return self._buffer.startswith(prefix, self._position)
 
@@ -93,10 +92,10 @@ class InputBuffer:
         """Throw all away; gives the number of octets."""
         count = len(self)
         self._buffer, self._position, self._is_overlong = b"", 0, False
-        self._pieces.clear()
+        self._later.clear()
         return count
 
     def _join(self) -> None:
-        self._buffer = b"".join((self._buffer[self._position :], *self._pieces))
+        self._buffer = self._buffer[self._position :] + self._later
         self._position = 0
-        self._pieces.clear()
+        self._later.clear()

@@ -243,7 +243,7 @@ class ServerMachine:
         session = self._session
         while True:
             if session.queued:
-                return session.queued.popleft()
+                return session.queued.pop(0)
             if session.answer is not None or session.state in _DEAF:
                 return PAUSED
             reader = session.reader

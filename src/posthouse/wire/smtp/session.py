@@ -9,7 +9,6 @@ Leaves to others: everything that decides (``wire.smtp.obey``, ``wire.smtp.intak
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from posthouse.mail.envelope import Body
@@ -87,7 +86,7 @@ class Session:
         self.is_peer_gone = False
         self.discarded_octets = 0
         self.errors = 0
-        self.queued: deque[ServerEvent] = deque()
+        self.queued: list[ServerEvent] = []
         self.answer: Callable[[Session, Reply], None] | None = None
         self.pending: Hello | MailFrom | None = None
         self.forget_hello()
