@@ -15,6 +15,7 @@ SessionId = NewType("SessionId", str)
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES = {c: n for n, c in enumerate(_ALPHABET)} | {"O": 0, "I": 1, "L": 1}
+_PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 _RANDOM_BITS = 22
 
 
@@ -30,11 +31,16 @@ def make_message_id(milliseconds: int, random_bits: int) -> MessageId:
 
 def show_message_id(message_id: MessageId) -> str:
     """Return the 13 characters that people see and type."""
-    number, text = int(message_id), ""
-    for _ in range(13):
-        text = _ALPHABET[number & 31] + text
-        number >>= 5
-    return text
+    number = int(message_id)
+    return (
+        _ALPHABET[number >> 60 & 31]
+        + _PAIRS[number >> 50 & 1023]
+        + _PAIRS[number >> 40 & 1023]
+        + _PAIRS[number >> 30 & 1023]
+        + _PAIRS[number >> 20 & 1023]
+        + _PAIRS[number >> 10 & 1023]
+        + _PAIRS[number & 1023]
+    )
 
 
 def read_message_id(text: str) -> MessageId:

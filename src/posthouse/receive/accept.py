@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 
@@ -44,8 +45,7 @@ HEAD_OCTETS = 256 * 1024
 """Beginning of a large message in which its header is looked for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handover:
+class Handover(NamedTuple):
     """All that is known of a message beside its content.
 
     Attributes:
@@ -64,8 +64,7 @@ Answered = Callable[[Reply, str], None]
 """Called once with the reply, and for a refusal with the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
+class _Head(NamedTuple):
     """What the header of a message says, and what is added to it."""
 
     id: MessageId
@@ -151,7 +150,8 @@ class Taking:
         except (StoreUnavailable, NotTaken) as error:
             answered(*_refusal_of(error))
             return
-        asyncio.ensure_future(kept).add_done_callback(partial(self._kept, message, handover, answered))
+        future = kept if isinstance(kept, asyncio.Future) else asyncio.ensure_future(kept)
+        future.add_done_callback(partial(self._kept, message, handover, answered))
 
     def _kept(self, message: Message, handover: Handover, answered: Answered, kept: asyncio.Future[None]) -> None:
         error = asyncio.CancelledError() if kept.cancelled() else kept.exception()
