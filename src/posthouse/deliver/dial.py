@@ -13,6 +13,7 @@ login: whoever can break TLS could read it.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 
 from posthouse.decide.flow import Mx, Smarthost, Submission
@@ -135,7 +136,8 @@ class Dialer:
         except TimeoutError:
             return SessionFailure(Stage.CONNECT, f"no connection to {target} within {seconds:g} s")
         except OSError as error:
-            return SessionFailure(Stage.CONNECT, f"{target}: {(error.strerror or str(error)).lower()}")
+            said = os.strerror(error.errno) if error.errno else str(error)
+            return SessionFailure(Stage.CONNECT, f"{target}: {said.lower()}")
         return session
 
     async def _prepare(self, session: Session, tls: ClientTls | None, login: Login | None) -> SessionFailure | None:

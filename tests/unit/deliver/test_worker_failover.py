@@ -1,0 +1,112 @@
+"""Which host and which connector comes next, and when none may."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.deliver.conftest import MakeWorker, job, message, one, smarthost
+from tests.unit.deliver.scripted import Answer, Fault, Script, ScriptedServer
+
+from posthouse.mail.outcome import Deferred, Delivered, Failed, Unknown
+
+MOVES_ON: list[tuple[str, Script]] = [
+    ("refused in the greeting", Script(greeting=b"554 no\r\n")),
+    ("4xx in the greeting", Script(greeting=b"450 later\r\n")),
+    ("drop before the greeting", Script(greeting=Fault.DROP)),
+    ("421 at MAIL", Script(on={"MAIL": b"421 4.3.2 closing\r\n"})),
+    ("drop at RCPT", Script(on={"RCPT": Fault.DROP})),
+    ("log-in wanted", Script(on={"MAIL": b"530 5.7.57 Client not authenticated\r\n"})),
+    ("432", Script(on={"CONTENT": b"432 4.3.2 Concurrent connections limit exceeded\r\n"})),
+]
+STAYS: list[tuple[str, dict[str, Answer], type]] = [
+    ("no answer to the final dot", {"CONTENT": Fault.DROP}, Unknown),
+    ("5xx at RCPT", {"RCPT": b"550 5.1.1 unknown\r\n"}, Failed),
+    ("greylisted at RCPT", {"RCPT": b"450 4.2.0 greylisted\r\n"}, Deferred),
+    ("5xx at the content", {"CONTENT": b"554 5.6.0 no\r\n"}, Failed),
+]
+
+
+@pytest.mark.parametrize("script", [s for _, s in MOVES_ON], ids=[n for n, _ in MOVES_ON])
+async def test_the_next_connector_takes_over_where_the_hop_failed(make_worker: MakeWorker, script: Script) -> None:
+    async with ScriptedServer(script) as first, ScriptedServer() as second:
+        connectors = smarthost(first.port, name="first"), smarthost(second.port, name="second")
+        (result,) = await make_worker().deliver(job(message(), *connectors))
+    assert isinstance(result.outcome, Delivered)
+    assert result.connector == "second"
+    tried = result.detail["tried"]
+    assert isinstance(tried, list) and tried[0].startswith("first: ")
+
+
+@pytest.mark.parametrize(("on", "kind"), [c[1:] for c in STAYS], ids=[c[0] for c in STAYS])
+async def test_the_next_connector_is_not_asked_otherwise(
+    make_worker: MakeWorker, on: dict[str, Answer], kind: type
+) -> None:
+    async with ScriptedServer(Script(on=on)) as first, ScriptedServer() as second:
+        connectors = smarthost(first.port, name="first"), smarthost(second.port, name="second")
+        (result,) = await make_worker().deliver(job(message(), *connectors))
+    assert isinstance(result.outcome, kind)
+    assert result.connector == "first"
+    assert second.sessions == []
+
+
+async def test_recipients_move_on_one_by_one(make_worker: MakeWorker) -> None:
+    replies = iter([b"250 Ok\r\n", b"550 5.1.1 unknown\r\n", b"421 4.3.2 closing\r\n"])
+    async with ScriptedServer(Script(on={"RCPT": lambda _: next(replies)})) as first, ScriptedServer() as second:
+        connectors = smarthost(first.port, name="first"), smarthost(second.port, name="second")
+        letter = message(["b@y.example", "c@y.example", "d@y.example"])
+        results = await make_worker().deliver(job(letter, *connectors))
+    assert [type(r.outcome).__name__ for r in results] == ["Delivered", "Failed", "Delivered"]
+    assert [r.connector for r in results] == ["second", "first", "second"]
+    assert second.messages[0][1] == ["<b@y.example>", "<d@y.example>"]
+
+
+async def test_a_connector_that_failed_a_moment_ago_comes_second(make_worker: MakeWorker) -> None:
+    async with ScriptedServer(Script(greeting=b"554 no\r\n")) as first, ScriptedServer() as second:
+        connectors = smarthost(first.port, name="first"), smarthost(second.port, name="second")
+        worker = make_worker()
+        for _ in range(3):
+            (result,) = await worker.deliver(job(message(), *connectors))
+            assert isinstance(result.outcome, Delivered)
+    assert len(first.sessions) == 1
+
+
+async def test_when_all_failed_the_last_word_counts_and_all_are_named(make_worker: MakeWorker) -> None:
+    async with (
+        ScriptedServer(Script(greeting=b"554 first\r\n")) as first,
+        ScriptedServer(Script(greeting=b"554 second\r\n")) as second,
+    ):
+        connectors = smarthost(first.port, name="first"), smarthost(second.port, name="second")
+        (result,) = await make_worker().deliver(job(message(), *connectors))
+    assert isinstance(result.outcome, Deferred)
+    assert result.outcome.reply is not None and result.outcome.reply.text == "second"
+    assert result.detail["tried"] == ["first: the greeting was refused: 554 first"]
+
+
+async def test_the_next_host_of_a_smart_host_takes_over(make_worker: MakeWorker) -> None:
+    async with ScriptedServer() as server:
+        connector = smarthost(server.port, hosts=("127.0.0.2", "127.0.0.1"), source_address="127.0.0.1")
+        worker = make_worker()
+        result = await one(worker, connector)
+        assert isinstance(result.outcome, Delivered)
+        assert result.remote.startswith("127.0.0.1 ")
+    assert len(server.sessions) == 1
+
+
+async def test_a_paused_connector_is_left_alone(make_worker: MakeWorker) -> None:
+    async with ScriptedServer() as server:
+        outcome = (await one(make_worker(), smarthost(server.port, paused=True))).outcome
+    assert isinstance(outcome, Deferred) and "paused" in outcome.reason
+    assert server.sessions == []
+
+
+async def test_mail_is_never_handed_to_ourselves(make_worker: MakeWorker) -> None:
+    async with ScriptedServer() as server:
+        worker = make_worker(is_own=lambda ip, port: (ip, port) == ("127.0.0.1", server.port))
+        outcome = (await one(worker, smarthost(server.port))).outcome
+    assert isinstance(outcome, Deferred) and "in circles" in outcome.reason
+    assert server.sessions == []
+
+
+async def test_a_host_that_is_not_found_makes_the_hop_wait(make_worker: MakeWorker) -> None:
+    outcome = (await one(make_worker(), smarthost(25, hosts=("no-such-host.invalid",)))).outcome
+    assert isinstance(outcome, Deferred)
+    assert "no-such-host.invalid" in outcome.reason
