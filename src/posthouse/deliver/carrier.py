@@ -19,7 +19,7 @@ from posthouse.deliver.failure import LookupTrouble, SessionFailure, Unroutable
 from posthouse.deliver.handover import hand_over
 from posthouse.deliver.pool import Pool
 from posthouse.deliver.resolve import Resolver
-from posthouse.deliver.smtp import Target
+from posthouse.deliver.target import Target
 from posthouse.mail.message import Message, Waiting
 from posthouse.mail.outcome import AttemptResult, Outcome
 from posthouse.wire.smtp.client_events import Stage

@@ -20,7 +20,9 @@ from posthouse.decide.flow import Mx, Smarthost, Submission
 from posthouse.deliver.failure import SessionFailure
 from posthouse.deliver.login import Login, LoginSource, TokenLogin, exchange_for
 from posthouse.deliver.patience import Patience
-from posthouse.deliver.smtp import Session, SessionLog, Target, trace_detail
+from posthouse.deliver.smtp import Session, SessionLog
+from posthouse.deliver.target import Target
+from posthouse.mail.event import Detail
 from posthouse.net.connect import open_connection
 from posthouse.net.contexts import CertificateProblem, ClientTls
 from posthouse.wire.smtp.client import ClientMachine
@@ -117,7 +119,7 @@ class Dialer:
         if failure is not None:
             session.leave()
             return failure
-        session.detail |= trace_detail(session)
+        session.detail |= _trace_detail(session)
         return session
 
     async def _connect(self, target: Target) -> Session | SessionFailure:
@@ -194,6 +196,17 @@ class Dialer:
         if isinstance(login, TokenLogin) and failure.reply is not None and failure.reply.is_permanent:
             login.forget()
         return failure
+
+
+def _trace_detail(session: Session) -> Detail:
+    """Facts of a session for the trace."""
+    local = session.connection.local
+    detail: dict[str, str | int | float | bool | list[str] | None] = {"local": str(local)}
+    if session.tls is not None:
+        detail |= {"tls": session.tls.version, "cipher": session.tls.cipher}
+        if session.tls.peer_names:
+            detail["certificate_names"] = list(session.tls.peer_names[:5])
+    return detail
 
 
 def _failure(stage: Stage, answer: Answered | Ended) -> SessionFailure | None:

@@ -17,7 +17,8 @@ from posthouse.deliver.content import Fitted, fit, fit_octets, pieces
 from posthouse.deliver.dial import Outbound
 from posthouse.deliver.failure import SessionFailure
 from posthouse.deliver.pool import Pool
-from posthouse.deliver.smtp import Session, Target
+from posthouse.deliver.smtp import Session
+from posthouse.deliver.target import Target
 from posthouse.mail.message import InlineContent, Message, Waiting
 from posthouse.mail.outcome import AttemptResult
 from posthouse.wire.smtp.client_events import Answer, CannotSend, NoAnswer, RecipientResult, Stage, Transaction

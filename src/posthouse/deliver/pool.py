@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from posthouse.deliver.failure import SessionFailure
-from posthouse.deliver.smtp import Session, Target
+from posthouse.deliver.smtp import Session
+from posthouse.deliver.target import Target
 
 Open = Callable[[Target], Awaitable[Session | SessionFailure]]
 

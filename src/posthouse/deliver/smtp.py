@@ -13,10 +13,10 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from posthouse.deliver.patience import Patience
-from posthouse.mail.event import Detail
+from posthouse.deliver.target import Target
 from posthouse.mail.session import TlsFacts
 from posthouse.net.connection import Connection
 from posthouse.wire.sasl.client import SaslExchange
@@ -33,17 +33,6 @@ from posthouse.wire.smtp.client_events import (
 )
 
 _TICK_SECONDS = 1.0
-
-
-class Target(NamedTuple):
-    """One address of one host; what connections are kept by."""
-
-    host: str
-    ip: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host} [{self.ip}]:{self.port}"
 
 
 class SessionLog(Protocol):
@@ -74,6 +63,7 @@ class Session:
     """
 
     __slots__ = (
+        "_allowed",
         "_connection",
         "_deadline",
         "_end_event",
@@ -123,7 +113,7 @@ class Session:
         self._streaming: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._end_event = Ended("the connection is closed")
-        self._deadline = 0.0
+        self._allowed = self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
@@ -324,6 +314,7 @@ class Session:
         One timer looks at the deadline now and then, which costs less than a timer for each answer.
         """
         now = self._loop.time()
+        self._allowed = seconds
         self._deadline = now + seconds
         timer = self._timer
         if timer is not None:
@@ -344,10 +335,10 @@ class Session:
         stage = self.machine.awaiting
         if stage is None and self.machine.state is ClientState.READY:
             self.leave()
-            return
-        name = "the TLS handshake" if stage is None else stage
-        seconds = self._seconds[stage] if stage is not None else 0
-        self.abandon(f"no answer to {name} within {seconds:g} s" if seconds else f"{name} took too long")
+        elif self._writable is not None and not self._writable.done():
+            self.abandon(f"the server took no content for {self._allowed:g} s")
+        else:
+            self.abandon(f"no answer to {stage or Stage.HANDSHAKE} within {self._allowed:g} s")
 
     # What the connection calls.
 
@@ -385,14 +376,3 @@ class Session:
     def _lost(self, cause: str) -> None:
         self.machine.lost(cause)
         self._pump()
-
-
-def trace_detail(session: Session) -> Detail:
-    """Facts of a session for the trace."""
-    local = session.connection.local
-    detail: dict[str, str | int | float | bool | list[str] | None] = {"local": str(local)}
-    if session.tls is not None:
-        detail |= {"tls": session.tls.version, "cipher": session.tls.cipher}
-        if session.tls.peer_names:
-            detail["certificate_names"] = list(session.tls.peer_names[:5])
-    return detail

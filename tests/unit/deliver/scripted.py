@@ -22,7 +22,9 @@ class Fault(Enum):
     ABORT = auto()
     """Reset the connection."""
     SILENCE = auto()
-    """Say nothing and wait."""
+    """Say nothing, but read on."""
+    DEAF = auto()
+    """Say nothing and read nothing."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class ScriptedServer:
         self.sessions: list[Seen] = []
         self.port = 0
         self._writers: list[asyncio.StreamWriter] = []
+        self._deaf = asyncio.Event()
 
     async def __aenter__(self) -> ScriptedServer:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
@@ -83,6 +86,7 @@ class ScriptedServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
+        self._deaf.set()
         for writer in self._writers:
             writer.transport.abort()
 
@@ -101,7 +105,7 @@ class ScriptedServer:
         self.sessions.append(seen)
         self._writers.append(writer)
         try:
-            await _Conversation(script, seen, reader, writer, self.keeps_content).run()
+            await _Conversation(script, seen, reader, writer, self.keeps_content, self._deaf).run()
         except (_Over, OSError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
         finally:
@@ -116,7 +120,9 @@ class _Conversation:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         keeps_content: bool,
+        deaf: asyncio.Event,
     ) -> None:
+        self.deaf = deaf
         self.script, self.seen, self.reader, self.writer = script, seen, reader, writer
         self.keeps_content = keeps_content
         self.sender = ""
@@ -196,7 +202,12 @@ class _Conversation:
 
     async def secure(self) -> None:
         assert self.script.tls is not None
+        plain = self.writer.transport
         await self.writer.start_tls(self.script.tls)
+        if self.writer.transport is None:
+            # The peer was gone before the handshake was over; asyncio then forgets the transport.
+            self.writer._transport = plain  # type: ignore[attr-defined]
+            raise _Over
         self.seen.is_secured = True
         self.seen.peer_certificate = self.writer.get_extra_info("peercert")
 
@@ -242,6 +253,9 @@ class _Conversation:
                 raise _Over
             case Fault.ABORT:
                 self.writer.transport.abort()
+                raise _Over
+            case Fault.DEAF:
+                await self.deaf.wait()
                 raise _Over
             case Fault.SILENCE:
                 while await self.reader.read(1 << 16):
