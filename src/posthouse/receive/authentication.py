@@ -27,7 +27,7 @@ from posthouse.wire.sasl.exchange import (
     Verified,
 )
 from posthouse.wire.sasl.server import NONCE_OCTETS, begin
-from posthouse.wire.smtp.replies import AUTH_TEMPORARILY_FAILED, CANNOT_DECODE
+from posthouse.wire.smtp.replies import AUTH_TEMPORARILY_FAILED, AUTHENTICATION_FAILED
 
 
 class Exchange:
@@ -93,7 +93,7 @@ class Exchange:
             case Failure(reason, username) if username:
                 return await self._desk.check_proof(username, reason, self._caller)
             case Failure():
-                return Denied(CANNOT_DECODE, step.reason)
+                return Denied(AUTHENTICATION_FAILED, step.reason)
             case NeedCramSecret() | NeedScramKeys():
                 raise AssertionError("the mechanism's question was answered")
             case _:
