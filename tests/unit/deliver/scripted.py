@@ -203,11 +203,12 @@ class _Conversation:
     async def secure(self) -> None:
         assert self.script.tls is not None
         plain = self.writer.transport
-        await self.writer.start_tls(self.script.tls)
-        if self.writer.transport is None:
-            # The peer was gone before the handshake was over; asyncio then forgets the transport.
+        try:
+            await self.writer.start_tls(self.script.tls)
+        except AttributeError as error:
+            # The peer was gone before the handshake was over, and asyncio forgot the transport.
             self.writer._transport = plain  # type: ignore[attr-defined]
-            raise _Over
+            raise _Over from error
         self.seen.is_secured = True
         self.seen.peer_certificate = self.writer.get_extra_info("peercert")
 

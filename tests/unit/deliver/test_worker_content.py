@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.deliver.conftest import MakeWorker, message, one, smarthost
+from tests.unit.deliver.jobs import MakeWorker, message, one, smarthost
 from tests.unit.deliver.scripted import Fault, Script, ScriptedServer
 
 from posthouse.mail.address import Address

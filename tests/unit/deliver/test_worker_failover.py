@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.deliver.conftest import MakeWorker, job, message, one, smarthost
+from tests.unit.deliver.jobs import MakeWorker, job, message, one, smarthost
 from tests.unit.deliver.scripted import Answer, Fault, Script, ScriptedServer
 
 from posthouse.mail.outcome import Deferred, Delivered, Failed, Unknown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.deliver.conftest import CONTENT, MakeWorker, job, message, one, smarthost
+from tests.unit.deliver.jobs import CONTENT, MakeWorker, job, message, one, smarthost
 from tests.unit.deliver.scripted import Answer, Fault, Half, Script, ScriptedServer
 
 from posthouse.mail.outcome import Deferred, Delivered, Failed, Scope, Unknown

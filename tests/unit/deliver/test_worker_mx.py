@@ -6,8 +6,8 @@ import random
 from datetime import timedelta
 
 import pytest
-from tests.unit.deliver.conftest import MakeWorker, job, message, one
 from tests.unit.deliver.fake_dns import FakeDns, Zone
+from tests.unit.deliver.jobs import MakeWorker, job, message, one
 from tests.unit.deliver.scripted import Fault, Script, ScriptedServer
 
 from posthouse.decide.flow import Mx

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.unit.deliver.conftest import HASTE, MakeWorker, job, message, one, smarthost
+from tests.unit.deliver.jobs import HASTE, MakeWorker, job, message, one, smarthost
 from tests.unit.deliver.scripted import Fault, Script, ScriptedServer
 
 from posthouse.deliver.patience import Patience

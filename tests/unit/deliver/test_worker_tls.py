@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from tests.unit.deliver.conftest import SECRETS, MakeWorker, one, smarthost
+from tests.unit.deliver.jobs import SECRETS, MakeWorker, one, smarthost
 from tests.unit.deliver.scripted import Script, ScriptedServer
 
 from posthouse.decide.flow import Credentials

@@ -1,0 +1,181 @@
+"""Client submission to the offline Microsoft 365: by token, by password, and what its refusals lead to."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.unit.deliver.jobs import message, new_worker, one
+
+from m365emu.clock import SystemClock
+from m365emu.emulator import Emulator, prepare
+from m365emu.faults import Fault
+from posthouse.decide.flow import Submission
+from posthouse.deliver.worker import Worker
+from posthouse.mail.message import Message
+from posthouse.mail.outcome import Deferred, Delivered, Failed, Scope, Unknown
+
+CONTENT = b"From: printer@contoso.example\r\nMessage-ID: <1@contoso.example>\r\nSubject: scan\r\n\r\n.A page\r\n"
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keys and certificates, made once; making them is the slow part."""
+    directory = tmp_path_factory.mktemp("prepared")
+    prepare(directory, SystemClock())
+    return directory
+
+
+@pytest.fixture
+async def emulator(prepared: Path, tmp_path: Path) -> AsyncIterator[Emulator]:
+    shutil.copytree(prepared, tmp_path / "emulator")
+    async with Emulator(tmp_path / "emulator") as running:
+        yield running
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    made = new_worker()
+    yield made
+    made.close()
+
+
+def by_token(emulator: Emulator, secret: Path, **settings: object) -> Submission:
+    host, _, port = emulator.submission.partition(":")
+    return Submission(
+        **{  # type: ignore[arg-type]
+            "name": "m365",
+            "host": host,
+            "port": int(port),
+            "mailbox": "relay@contoso.example",
+            "tenant": emulator.tenant.id,
+            "client_id": emulator.client_id,
+            "client_secret": f"file:{secret}",
+            "authority": emulator.authority,
+            "tls": "domain",
+            "tls_domain": "smtp.office365.com",
+            "tls_ca": emulator.ca,
+            "connect_timeout": timedelta(seconds=2),
+            **settings,
+        }
+    )
+
+
+@pytest.fixture
+def secret(emulator: Emulator, tmp_path: Path) -> Path:
+    path = tmp_path / "secret"
+    path.write_text(emulator.client_secret + "\n")
+    return path
+
+
+def scan(sender: str = "relay@contoso.example", *recipients: str) -> Message:
+    return message(recipients or ("alice@contoso.example",), CONTENT, sender=sender)
+
+
+async def test_a_message_arrives_by_token(emulator: Emulator, worker: Worker, secret: Path) -> None:
+    content = CONTENT.replace(b"printer@", b"relay@")
+    letter = message(("alice@contoso.example",), content, sender="relay@contoso.example")
+    result = await one(worker, by_token(emulator, secret), letter)
+    assert isinstance(result.outcome, Delivered), result
+    assert "Hostname=" in str(result.outcome.reply)
+    assert result.detail["auth"] == "XOAUTH2"
+    assert result.detail["tls"] == "TLSv1.3"
+    (record,) = await emulator.wait_for_messages("alice@contoso.example")
+    assert emulator.content(record).endswith(b"Subject: scan\r\n\r\n.A page\r\n")
+
+
+async def test_a_message_arrives_by_password(emulator: Emulator, worker: Worker, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text(emulator.tenant.mailboxes["relay@contoso.example"].password)
+    connector = by_token(
+        emulator, password, tenant=None, client_id=None, client_secret=None, password=f"file:{password}"
+    )
+    letter = message(
+        ("alice@contoso.example",), CONTENT.replace(b"printer@", b"relay@"), sender="relay@contoso.example"
+    )
+    result = await one(worker, connector, letter)
+    assert isinstance(result.outcome, Delivered), result
+    assert result.detail["auth"] == "LOGIN"
+
+
+async def test_one_token_serves_many_sessions(emulator: Emulator, worker: Worker, secret: Path) -> None:
+    letter = message(
+        ("alice@contoso.example",), CONTENT.replace(b"printer@", b"relay@"), sender="relay@contoso.example"
+    )
+    connector = by_token(emulator, secret)
+    results = await asyncio.gather(*(one(worker, connector, letter) for _ in range(9)))
+    assert all(isinstance(r.outcome, Delivered) for r in results)
+    assert emulator.statistics.tokens.total() == 1
+
+
+async def test_a_wrong_secret_waits_with_the_authoritys_words_and_without_the_secret(
+    emulator: Emulator, worker: Worker, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_text("planted-wrong-secret")
+    result = await one(worker, by_token(emulator, wrong), scan())
+    assert isinstance(result.outcome, Deferred)
+    assert result.outcome.scope is Scope.HOP
+    assert "AADSTS7000215" in result.outcome.reason
+    assert "planted-wrong-secret" not in repr(result)
+
+
+async def test_an_authority_that_is_down_is_named(emulator: Emulator, worker: Worker, secret: Path) -> None:
+    connector = by_token(emulator, secret, authority="https://127.0.0.1:1/tenant")
+    outcome = (await one(worker, connector, scan())).outcome
+    assert isinstance(outcome, Deferred) and outcome.scope is Scope.HOP
+    assert "no token from 127.0.0.1" in outcome.reason
+
+
+async def test_sending_as_somebody_else_fails_for_good_and_in_short(
+    emulator: Emulator, worker: Worker, secret: Path
+) -> None:
+    content = CONTENT.replace(b"printer@", b"bob@")
+    letter = message(("alice@contoso.example",), content, sender="bob@contoso.example")
+    outcome = (await one(worker, by_token(emulator, secret), letter)).outcome
+    assert isinstance(outcome, Failed)
+    assert outcome.status == "5.2.252"
+    assert outcome.reply is not None
+    assert "SendAsDenied" in outcome.reply.text and "BeginDiagnosticData" not in outcome.reply.text
+
+
+FAULTS = [
+    (Fault(stage="auth", reply="535 5.7.3 Authentication unsuccessful"), Deferred),
+    (Fault(stage="mail", reply="530 5.7.57 Client not authenticated to send mail."), Deferred),
+    (Fault(stage="end-of-data", reply="432 4.3.2 Concurrent connections limit exceeded."), Deferred),
+    (
+        Fault(stage="end-of-data", reply="554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException"),
+        Deferred,
+    ),
+    (Fault(stage="token", reply="503 down"), Deferred),
+    (Fault(stage="connect"), Deferred),
+    (Fault(stage="end-of-data", keep=True), Unknown),
+]
+
+
+@pytest.mark.parametrize(("fault", "kind"), FAULTS, ids=[f"{f.stage} {f.reply}"[:40] for f, _ in FAULTS])
+async def test_refusals_about_the_mailbox_or_the_service_never_bounce_a_message(
+    emulator: Emulator, worker: Worker, secret: Path, fault: Fault, kind: type
+) -> None:
+    emulator.faults.order(fault)
+    letter = message(
+        ("alice@contoso.example",), CONTENT.replace(b"printer@", b"relay@"), sender="relay@contoso.example"
+    )
+    outcome = (await one(worker, by_token(emulator, secret), letter)).outcome
+    assert isinstance(outcome, kind), outcome
+    if isinstance(outcome, Deferred):
+        assert outcome.scope is Scope.HOP
+
+
+async def test_a_refused_token_is_fetched_anew(emulator: Emulator, worker: Worker, secret: Path) -> None:
+    emulator.faults.order(Fault(stage="auth", reply="535 5.7.3 Authentication unsuccessful"))
+    letter = message(
+        ("alice@contoso.example",), CONTENT.replace(b"printer@", b"relay@"), sender="relay@contoso.example"
+    )
+    connector = by_token(emulator, secret)
+    assert isinstance((await one(worker, connector, letter)).outcome, Deferred)
+    assert isinstance((await one(worker, connector, letter)).outcome, Delivered)
