@@ -119,6 +119,12 @@ class Office:
     clock: Clock
     slept: list[float] = field(default_factory=list)
 
+    def pass_time(self, seconds: int) -> None:
+        """Move the wheel of time-outs without waiting."""
+        wheel = self.receiver._reception.wheel
+        for _ in range(seconds):
+            wheel.advance(wheel.now + 1)
+
     def port(self, name: str = "in") -> int:
         return self.receiver.addresses[name][0].port
 
