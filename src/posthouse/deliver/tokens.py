@@ -53,6 +53,10 @@ class TokenProblem:
     reason: str
 
 
+Ask = Callable[[TokenRequest], dict[str, Any]]
+"""Gives what the authority answered (RFC 6749 5), or ``error`` and ``error_description`` for what else went wrong."""
+
+
 @dataclass(slots=True)
 class _Known:
     result: Secret | TokenProblem
@@ -62,7 +66,13 @@ class _Known:
 class TokenSource:
     """Tokens for all connectors of the node."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ask: Ask | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Prepare; nothing is asked yet.
+
+        Args:
+            ask: Asks the authority, in a thread; by default with MSAL.
+        """
+        self._ask = ask or ask_authority
         self._monotonic = monotonic
         self._known: dict[TokenRequest, _Known] = {}
         self._running: dict[TokenRequest, asyncio.Task[Secret | TokenProblem]] = {}
@@ -85,14 +95,14 @@ class TokenSource:
         self._known.pop(request, None)
 
     async def _fetch(self, request: TokenRequest) -> Secret | TokenProblem:
-        answer = await asyncio.to_thread(_ask, request)
+        answer = await asyncio.to_thread(self._ask, request)
         result, seconds = _read(request, answer)
         self._known[request] = _Known(result, self._monotonic() + seconds)
         return result
 
 
-def _ask(request: TokenRequest) -> dict[str, Any]:
-    """The blocking part. MSAL is imported here because few nodes need it and it takes its time."""
+def ask_authority(request: TokenRequest) -> dict[str, Any]:
+    """Ask for a token and wait. MSAL is imported here because few nodes need it and it takes its time."""
     import msal
 
     is_microsoft = is_microsoft_login(urlsplit(request.authority).hostname or "")
