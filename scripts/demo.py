@@ -86,11 +86,11 @@ def show(directory: Path, running: list[subprocess.Popen[str]]) -> None:
 
     say("6. What the node knows of them: posthouse trace search, posthouse trace show")
     print(run([*POSTHOUSE, "trace", "search", "--dir", str(node)]))
-    rows = json.loads(run([*POSTHOUSE, "trace", "search", "--json", "--dir", str(node)]))
-    for row in rows:
+    found = json.loads(run([*POSTHOUSE, "trace", "search", "--json", "--dir", str(node)]))
+    for row in found["rows"]:
         if row["status"] != "Delivered":
             raise Failed(f"the trace says {row['status']} where Delivered was expected: {row}")
-        print(run([*POSTHOUSE, "trace", "show", row["message_trace_id"], "--dir", str(node)]))
+        print(run([*POSTHOUSE, "trace", "show", row["id"], "--dir", str(node)]))
 
 
 def print_scan(port: int) -> None:

@@ -45,7 +45,7 @@ class Router:
         key = str(recipient).lower() if self._by_address else "@" + recipient.domain
         for pattern, settings in self._candidates(key):
             if _conditions_hold(settings, sender, inbound, size_octets):
-                return self._made(settings.name, settings.connectors, recipient.domain, pattern)
+                return self._made(settings.name, settings.connectors, recipient.domain, f"recipient matches {pattern}")
         if not self._flow.route and len(self._flow.outbound) == 1:
             only = self._flow.outbound[0].name
             return self._made("default", (only,), recipient.domain, "the only outbound connector")
@@ -78,13 +78,13 @@ class Router:
             return (_RANK_ADDRESS, 0) if pattern.lower() == recipient else None
         return (_RANK_EXACT, 0) if pattern == domain else None
 
-    def _make(self, name: str, connectors: tuple[str, ...], domain: str, pattern: str) -> Route:
+    def _make(self, name: str, connectors: tuple[str, ...], domain: str, reason: str) -> Route:
         first = connectors[0]
         hop = f"{first}/{domain}" if isinstance(self._kinds[first], Mx) else first
         if len(connectors) > 1:
             # A waiting line with fail-over is its own line: it must not share the fate of the first connector alone.
             hop = f"{hop}+{name}"
-        return Route(name, connectors, hop, f"recipient matches {pattern}")
+        return Route(name, connectors, hop, reason)
 
 
 def _conditions_hold(route: RouteSettings, sender: Address | None, inbound: str, size_octets: int) -> bool:

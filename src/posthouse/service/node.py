@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from ipaddress import ip_address
-from random import SystemRandom
+from random import Random
 from typing import Any
 
 import structlog
@@ -64,7 +64,7 @@ class Node:
         self._tasks: list[asyncio.Task[Any]] = []
         self._flow_revision = 0
         self._warnings: tuple[str, ...] = ()
-        random, loop = SystemRandom(), asyncio.get_running_loop()
+        random, loop = Random(), asyncio.get_running_loop()
         policy = Policy(configuration.flow)
         self.sealer = open_sealer(configuration)
         self.store = make_store(configuration)
