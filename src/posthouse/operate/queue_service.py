@@ -48,7 +48,12 @@ class QueueService:
             return query
         limit = max(1, min(selection.limit, MAX_ROWS))
         entries = await self._store.entries(replace(query, limit=limit + 1))
-        return QueueRows(tuple(_row(entry) for entry in entries[:limit]), more=len(entries) > limit)
+        reasons: dict[str, str] = {}
+        if any(not entry.last_reply for entry in entries):
+            # A copy that was never attempted waits for what keeps its line.
+            reasons = {line.hop: line.last_reply for line in await self._store.hops()}
+        rows = tuple(_row(entry, reasons.get(entry.hop, "")) for entry in entries[:limit])
+        return QueueRows(rows, more=len(entries) > limit)
 
     async def hops(self, request: Nothing, by: str) -> HopRows:
         """Waiting lines, the one with the oldest message first."""
@@ -97,7 +102,8 @@ def read_selection(selection: QueueSelection) -> QueueFilter | Refusal:
     )
 
 
-def _row(entry: QueueEntry) -> QueueRow:
+def _row(entry: QueueEntry, line_reason: str) -> QueueRow:
+    waits_for_line = entry.state is RecipientState.PENDING and not entry.last_reply and line_reason
     return QueueRow(
         id=show_message_id(entry.message_id),
         recipient_index=entry.index,
@@ -112,7 +118,7 @@ def _row(entry: QueueEntry) -> QueueRow:
         hop=entry.hop,
         next_at=entry.next_at,
         attempts=entry.attempts,
-        why=entry.last_reply,
+        why=f"its line waits: {line_reason}" if waits_for_line else entry.last_reply,
     )
 
 

@@ -66,7 +66,7 @@ class QueueRow:
 
     Attributes:
         recipient_index: Position in the envelope.
-        why: Last reply or reason; empty before the first attempt.
+        why: Last reply or reason; before the first attempt, what keeps the whole line.
     """
 
     id: str

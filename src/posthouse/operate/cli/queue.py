@@ -150,7 +150,7 @@ def hops(ctx: click.Context, /, directory: Path, as_json: bool) -> None:
                 str(hop.held),
                 str(hop.unknown),
                 show_length(now - hop.oldest_at),
-                show_distance(hop.next_at, now) if hop.next_at else "-",
+                "-" if hop.next_at is None else show_distance(max(hop.next_at, now), now),
             ),
             note=hop.why,
         )
