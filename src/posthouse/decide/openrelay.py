@@ -32,7 +32,7 @@ def open_relay_problems(flow: Flow) -> list[str]:
     if public > MAX_PUBLIC_IPV4:
         problems.append(
             f'inbound {names}: recipients = "any" for {public:,} public IPv4 addresses is an open relay; '
-            f'at most {MAX_PUBLIC_IPV4:,} are allowed: name smaller networks, or use recipients = "internal" or accounts'
+            f'at most {MAX_PUBLIC_IPV4:,} are allowed: name smaller networks, use recipients = "internal" or accounts'
         )
     return problems
 

@@ -153,25 +153,30 @@ class Dispatcher:
 
     async def _take_one(self, line: Line) -> bool:
         """Attempt one message; False when the task has nothing more to do."""
+        if not self._may_go_on(line):
+            return False
         if line.has_stored and len(line.leases) < REFILL_BELOW and not line.refilling:
             await self._refill(line)
-        if self._stopping or not line.leases or line.gate.paused or line.blocked_until > self._monotonic():
-            return False
-        if line.failures and line.running > 1:
+            if not self._may_go_on(line):
+                return False
+        if not line.leases:
             return False
         pace = line.gate.pace
         if pace is not None:
             while not pace.take(now := self._monotonic()):
                 await asyncio.sleep(min(pace.wait_seconds(now), 1.0) or 0.01)
-                if self._stopping or line.gate.paused:
-                    return False
-            if not line.leases:
+            if not line.leases or not self._may_go_on(line):
                 return False
         lease = line.pop()
         self._in_memory -= 1
         self._in_memory_octets -= lease.message.content.size_octets
         await self._attempt(line, lease)
         return True
+
+    def _may_go_on(self, line: Line) -> bool:
+        if self._stopping or line.gate.paused or line.blocked_until > self._monotonic():
+            return False
+        return not (line.failures and line.running > 1)
 
     async def _refill(self, line: Line) -> None:
         line.refilling = True
@@ -185,6 +190,9 @@ class Dispatcher:
             return
         finally:
             line.refilling = False
+        if self._stopping:
+            await self._give_back(leases)
+            return
         line.has_stored = len(leases) >= REFILL_MESSAGES
         for lease in leases:
             line.push(lease)
