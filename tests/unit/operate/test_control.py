@@ -197,7 +197,7 @@ print(client.submit(envelope, b"Subject: x\\r\\n\\r\\n"))
 
 
 async def as_nobody(path: Path) -> str:
-    for parent in path.parents[:3]:
+    for parent in path.parents[:4]:
         parent.chmod(parent.stat().st_mode | 0o011)
     command = [sys.executable, "-c", AS_NOBODY, str(path)]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.operate.conftest import FLOW, Run
+
+from posthouse.config import load
+from posthouse.service.kept import NodeLock
 
 MESSAGE = b"Subject: from a script\nTo: bob@example.org\n\nhello\n"
 
@@ -221,6 +225,50 @@ def test_unapplied_changes_are_not_rolled_over_silently(place: Path, run: Run) -
     assert "never applied" in done.output
 
 
+def test_the_flow_is_edited_in_an_editor(place: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("flow", "apply", "--dir", place)
+    monkeypatch.setenv("VISUAL", "sed -i s/2600/2601/")
+    done = run("flow", "edit", "--yes", "--dir", place)
+    assert done.exit_code == 0, done.output
+    assert "+port = 2601" in done.output
+    assert "port = 2601" in (place / "flow.toml").read_text()
+    assert run("flow", "edit", "--yes", "--dir", place).output == "Nothing was changed.\n"
+    monkeypatch.setenv("VISUAL", "sed -i s/2601/99999/")
+    wrong = run("flow", "edit", "--yes", "--dir", place)
+    assert wrong.exit_code == 1
+    assert "port = 2601" in (place / "flow.toml").read_text()
+
+
+def test_the_directory_can_be_given_in_four_ways(place: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("queue", "list", "--dir", place).exit_code == 0
+    assert run("--dir", place, "queue", "list").exit_code == 0
+    assert run("queue", "list").exit_code == 1
+    monkeypatch.setenv("POSTHOUSE_DIR", str(place))
+    assert run("queue", "list").exit_code == 0
+    monkeypatch.delenv("POSTHOUSE_DIR")
+    place.rename(place.with_name("posthouse"))
+    monkeypatch.chdir(place.parent)
+    assert run("queue", "list").exit_code == 0
+
+
+def test_two_commands_at_the_same_moment_wait_for_each_other(place: Path, run: Run) -> None:
+    configuration = load(place)
+    lock = NodeLock(configuration.node.store.directory)
+    assert lock.take()
+    threading.Timer(0.3, lock.release).start()
+    assert run("queue", "list", "--dir", place).exit_code == 0
+
+
+def test_a_store_that_stays_in_use_means_try_again(place: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posthouse.operate.desk.WAIT_SECONDS", 0.1)
+    lock = NodeLock(load(place).node.store.directory)
+    assert lock.take()
+    done = run("send", "--dir", place, "bob@example.org", stdin=MESSAGE)
+    lock.release()
+    assert done.exit_code == 75
+    assert "Traceback" not in done.output
+
+
 def test_init_keeps_a_password_encrypted(tmp_path: Path, run: Run) -> None:
     words = ("--upstream", "smtps://me@mail.example.com", "--listen", "127.0.0.1:0", "--password-stdin", "--yes")
     done = run("init", "--dir", tmp_path / "new", *words, stdin=b"PLANTED-11\n")
@@ -232,7 +280,7 @@ def test_init_keeps_a_password_encrypted(tmp_path: Path, run: Run) -> None:
     assert "PLANTED" not in done.output
 
 
-@pytest.mark.parametrize("words", [("status",), ("reload",)])
+@pytest.mark.parametrize("words", [("status",), ("reload",), ("trace", "follow")])
 def test_without_a_node_there_is_nothing_to_ask(words: tuple[str, ...], place: Path, run: Run) -> None:
     done = run(*words, "--dir", place)
     assert done.exit_code == 1

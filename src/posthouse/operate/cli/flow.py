@@ -104,9 +104,10 @@ def rollback(ctx: click.Context, /, directory: Path, as_json: bool, yes: bool, n
 
 @flow.command(epilog="Example: EDITOR=nano posthouse flow edit")
 @click.option("--comment", default="", metavar="TEXT", help="Why, for the history.")
+@yes_option
 @directory_option
 @click.pass_context
-def edit(ctx: click.Context, /, directory: Path, comment: str) -> None:
+def edit(ctx: click.Context, /, directory: Path, yes: bool, comment: str) -> None:
     """Open flow.toml in $EDITOR, show what changed, and apply it."""
     desk, target = desk_of(ctx, directory), directory / FLOW_FILE
     base, text = _newest(desk, None), _read(target)
@@ -121,9 +122,11 @@ def edit(ctx: click.Context, /, directory: Path, comment: str) -> None:
             click.echo(f"{click.style('error', fg='red', bold=True)}  {problem}", err=True)
         if not problems:
             break
+        if yes:
+            raise CommandFailed("the flow has errors; nothing was changed")
         confirm("Edit again?", yes=False)
     _print_diff(base, text)
-    confirm("Put this into use?", yes=False)
+    confirm("Put this into use?", yes=yes)
     _report(_apply(ctx, desk, directory, text, comment, base=base), as_json=False)
 
 

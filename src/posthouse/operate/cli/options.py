@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
+DIRECTORY_HELP = "Directory of the configuration."
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -38,9 +40,8 @@ def directory_option(function: FunctionT) -> FunctionT:
     def choose(ctx: click.Context, param: click.Parameter, value: str | None) -> Path:
         return find_directory(value or ctx.meta.get("posthouse.dir"))
 
-    return click.option("--dir", "directory", metavar="D", callback=choose, help="Directory of the configuration.")(
-        function
-    )
+    kind = click.Path(file_okay=False, readable=False)
+    return click.option("--dir", "directory", metavar="D", type=kind, callback=choose, help=DIRECTORY_HELP)(function)
 
 
 def json_option(function: FunctionT) -> FunctionT:

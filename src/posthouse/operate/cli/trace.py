@@ -11,7 +11,7 @@ import msgspec
 
 from posthouse.mail.ids import read_message_id
 from posthouse.mail.message import RecipientState
-from posthouse.operate.cli.failure import ask
+from posthouse.operate.cli.failure import CommandFailed, ask
 from posthouse.operate.cli.options import MOMENT, desk_of, directory_option, json_option
 from posthouse.operate.cli.output import (
     Row,
@@ -23,6 +23,7 @@ from posthouse.operate.cli.output import (
     show_time,
     wrapped,
 )
+from posthouse.operate.desk import NodeDesk, node_client
 from posthouse.operate.operations import TRACE_FOLLOW, TRACE_SEARCH, TRACE_SHOW
 from posthouse.operate.shapes import FollowedEvent, FollowRequest, Named, StoryView, TraceLine, TraceSelection
 from posthouse.store.port import TraceRow
@@ -148,10 +149,14 @@ def _print_story(story: StoryView) -> None:
 @trace.command(epilog="Example: posthouse trace follow --json")
 @json_option
 @directory_option
-@click.pass_context
-def follow(ctx: click.Context, /, directory: Path, as_json: bool) -> None:
+def follow(directory: Path, as_json: bool) -> None:
     """Print events as they happen, until Ctrl-C."""
-    desk = desk_of(ctx, directory)
+    client = node_client(directory)
+    if client is None:
+        raise CommandFailed(
+            f"no node runs in {directory}, so nothing happens", hint="`posthouse trace search` looks back"
+        )
+    desk = NodeDesk(client)
     cursor = ask(desk, TRACE_FOLLOW, FollowRequest()).cursor
     click.echo("Following; Ctrl-C ends.", err=True)
     try:
