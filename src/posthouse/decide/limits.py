@@ -30,6 +30,12 @@ class Pace:
         self._theoretical = max(self._theoretical, now) + self._interval
         return True
 
+    def reserve(self, now: float) -> float:
+        """Count the next event and return the seconds after which it may happen."""
+        wait = self.wait_seconds(now)
+        self._theoretical = max(self._theoretical, now) + self._interval
+        return wait
+
 
 class RollingCount:
     """A sum over the last `window` seconds, kept in `slots` steps so that memory stays small."""

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from random import Random
 
 import structlog
 
+from posthouse.decide.limits import Pace
 from posthouse.decide.policy import Policy
 from posthouse.mail.event import Event, EventKind
 from posthouse.mail.message import Lease, RecipientState, RecipientUpdate, Settlement, Waiting
@@ -59,6 +61,7 @@ class Dispatcher:
         self._in_memory = 0
         self._in_memory_octets = 0
         self._stopping = False
+        self._stopped = asyncio.Event()
         self._wake = asyncio.Event()
 
     def line(self, hop: str) -> Line:
@@ -161,10 +164,8 @@ class Dispatcher:
                 return False
         if not line.leases:
             return False
-        pace = line.gate.pace
-        if pace is not None:
-            while not pace.take(now := self._monotonic()):
-                await asyncio.sleep(min(pace.wait_seconds(now), 1.0) or 0.01)
+        if line.gate.pace is not None:
+            await self._wait_for_turn(line.gate.pace)
             if not line.leases or not self._may_go_on(line):
                 return False
         lease = line.pop()
@@ -172,6 +173,12 @@ class Dispatcher:
         self._in_memory_octets -= lease.message.content.size_octets
         await self._attempt(line, lease)
         return True
+
+    async def _wait_for_turn(self, pace: Pace) -> None:
+        seconds = pace.reserve(self._monotonic())
+        if seconds > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), seconds)
 
     def _may_go_on(self, line: Line) -> bool:
         if self._stopping or line.gate.paused or line.blocked_until > self._monotonic():
@@ -298,6 +305,7 @@ class Dispatcher:
     async def stop(self, deadline: float) -> None:
         """Let running attempts end (at most `deadline` seconds), give back the rest."""
         self._stopping = True
+        self._stopped.set()
         await self.surrender()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=deadline)

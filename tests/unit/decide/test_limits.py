@@ -18,6 +18,11 @@ def test_a_burst_passes_and_the_rest_waits_its_turn() -> None:
     assert not pace.take(102.0)
 
 
+def test_reserved_turns_are_one_interval_apart() -> None:
+    pace = Pace(per_minute=60, burst=2)
+    assert [pace.reserve(10.0) for _ in range(4)] == [0.0, 0.0, 1.0, 2.0]
+
+
 @given(st.lists(st.floats(0.0, 5.0), max_size=200), st.integers(1, 120), st.integers(1, 10))
 def test_no_window_of_a_minute_ever_holds_more_than_rate_and_burst(gaps: list[float], rate: int, burst: int) -> None:
     pace, now, taken = Pace(rate, burst), 1000.0, []
