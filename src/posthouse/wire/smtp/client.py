@@ -67,10 +67,13 @@ _ACTIONS: dict[str, tuple[ClientState, ...]] = {
 }
 """Which action may be called in which state."""
 
-_IN_TRANSACTION = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.CONTENT})
+_DATA, _CONTENT = Stage.DATA, Stage.CONTENT
+_IN_TRANSACTION = (Stage.RCPT, Stage.MAIL, _DATA, _CONTENT)
 _UNASKED_RESET = (Stage.RESET, 0)
 """Our own RSET after an abandoned transaction; nobody waits for its answer."""
 _ASKED_RESET = (Stage.RESET, 1)
+_DEAF = (ClientState.CLOSED, ClientState.HANDSHAKE)
+_GOING = Step.GOING
 _EHLO, _HELO = (Stage.HELLO, 1), (Stage.HELLO, 0)
 _AUTH = (Stage.AUTH, 0)
 
@@ -168,7 +171,9 @@ class ClientMachine:
         """
         self._enter("begin", ClientState.TRANSACTION)
         self._running = RunningTransaction(self._channel, transaction, self.extensions)
-        self._follow(self._running.begin(transaction, self.extensions, may_bundle=may_bundle))
+        step = self._running.begin(transaction, self.extensions, may_bundle=may_bundle)
+        if step is not _GOING:
+            self._follow(step)
 
     def send_content(self, piece: bytes) -> None:
         """Queue a piece of streamed content. Dropped where the server has refused the content half-way."""
@@ -216,7 +221,7 @@ class ClientMachine:
         """Take the next event out; None when more octets are needed."""
         events = self._events
         while not events:
-            if self.state is ClientState.CLOSED or self.state is ClientState.HANDSHAKE:
+            if self.state in _DEAF:
                 return None
             try:
                 reply = self._parser.next_reply()
@@ -248,15 +253,19 @@ class ClientMachine:
             self._end(f"the server said {reply} without being asked", None, reply if reply.code == 421 else None)
             return
         stage, number = mark
-        if reply.code == 421:
+        code = reply.code
+        if code == 421:
             self._close_service(stage, reply)
-        elif not _fits(stage, reply):
+        elif code < 400 and not _fits(stage, code):
             self._end(str(OutOfStep(stage, reply)), stage, None)
-        elif stage in _IN_TRANSACTION and self._running is not None:
+        elif self._running is not None and stage in _IN_TRANSACTION:
             try:
-                self._follow(self._running.take(stage, number, reply))
+                step = self._running.take(stage, number, reply)
             except OutOfStep as error:
                 self._end(str(error), error.stage, None)
+                return
+            if step is not _GOING:
+                self._follow(step)
         elif mark == _UNASKED_RESET:
             self._take_unasked_reset(reply)
         elif stage is Stage.AUTH:
@@ -302,8 +311,6 @@ class ClientMachine:
     # Ends.
 
     def _follow(self, step: Step) -> None:
-        if step is Step.GOING:
-            return
         if step is Step.CONTENT_WANTED:
             self._events.append(ContentWanted())
         elif step is Step.REFUSED_HALFWAY:
@@ -338,13 +345,11 @@ class ClientMachine:
         self._events.append(Ended(cause, reply))
 
 
-def _fits(stage: Stage, reply: Reply) -> bool:
-    """Whether a reply of this class can answer the command at all (RFC 5321 4.3.2)."""
-    if reply.code >= 400:
-        return True
-    if reply.code < 300:
-        return stage is not Stage.DATA
-    return stage is Stage.DATA or stage is Stage.AUTH
+def _fits(stage: Stage, code: int) -> bool:
+    """Whether a positive reply of this class can answer the command at all (RFC 5321 4.3.2)."""
+    if code < 300:
+        return stage is not _DATA
+    return stage is _DATA or stage is Stage.AUTH
 
 
 def _challenge(reply: Reply) -> bytes:

@@ -15,6 +15,7 @@ from posthouse.wire.smtp.client_events import CannotSend, Transaction
 from posthouse.wire.smtp.client_extensions import Extensions
 from posthouse.wire.smtp.xtext import encode_xtext
 
+_SEVEN_BIT, _DEFAULT = Body.SEVEN_BIT, Notify.DEFAULT
 _NO_SMTPUTF8 = "the address or the header is not ASCII, and the server does not offer SMTPUTF8"
 
 
@@ -25,10 +26,10 @@ def why_unsendable(transaction: Transaction, extensions: Extensions) -> CannotSe
         return CannotSend(
             "5.3.4", f"the message has {transaction.size_octets} octets, and the server takes no more than {limit}"
         )
-    if not extensions.smtputf8 and (
-        transaction.has_utf8_header or (transaction.sender is not None and path(transaction.sender, utf8=False) is None)
-    ):
+    if not extensions.smtputf8 and (transaction.has_utf8_header or path(transaction.sender, utf8=False) is None):
         return CannotSend("5.6.7", _NO_SMTPUTF8)
+    if transaction.body is _SEVEN_BIT:
+        return None
     if transaction.body is Body.EIGHT_BIT_MIME and not extensions.eight_bit_mime:
         return CannotSend("5.6.3", "the content has 8-bit octets, and the server does not offer 8BITMIME")
     if transaction.body is Body.BINARY_MIME and not extensions.binary_mime:
@@ -41,7 +42,7 @@ def mail_command(transaction: Transaction, extensions: Extensions, *, needs_utf8
     text = f"MAIL FROM:{path(transaction.sender, utf8=extensions.smtputf8) or '<>'}"
     if extensions.size:
         text += f" SIZE={transaction.size_octets}"
-    if transaction.body is not Body.SEVEN_BIT:
+    if transaction.body is not _SEVEN_BIT:
         text += f" BODY={transaction.body}"
     if needs_utf8:
         text += " SMTPUTF8"
@@ -58,13 +59,12 @@ def rcpt_command(recipient: Recipient, extensions: Extensions) -> bytes | Cannot
     address = path(recipient.address, utf8=extensions.smtputf8)
     if address is None:
         return CannotSend("5.6.7", _NO_SMTPUTF8)
-    if not extensions.dsn or (recipient.notify is Notify.DEFAULT and recipient.original is None):
-        return _line(f"RCPT TO:{address}")
     text = f"RCPT TO:{address}"
-    if recipient.notify is not Notify.DEFAULT:
-        text += f" NOTIFY={_notify(recipient.notify)}"
-    if recipient.original is not None:
-        text += f" ORCPT={_original(recipient.original, utf8=extensions.smtputf8)}"
+    if extensions.dsn:
+        if recipient.notify is not _DEFAULT:
+            text += f" NOTIFY={_notify(recipient.notify)}"
+        if recipient.original is not None:
+            text += f" ORCPT={_original(recipient.original, utf8=extensions.smtputf8)}"
     return _line(text)
 
 
@@ -81,12 +81,13 @@ def path(address: Address | None, *, utf8: bool) -> str | None:
     """``<local@domain>``, the domain as A-labels where UTF-8 is not allowed; None where that does not suffice."""
     if address is None:
         return "<>"
-    if utf8 or address.is_ascii:
-        return f"<{address}>"
-    if not address.local.isascii():
+    local, domain = address.local, address.domain
+    if utf8 or (local.isascii() and domain.isascii()):
+        return f"<{local}@{domain}>" if domain else f"<{local}>"
+    if not local.isascii():
         return None
     try:
-        return f"<{address.local}@{address.domain.encode('idna').decode()}>"
+        return f"<{local}@{domain.encode('idna').decode()}>"
     except UnicodeError:
         return None
 
@@ -110,7 +111,7 @@ def _original(original: str, *, utf8: bool) -> str:
 
 
 def _line(text: str) -> bytes:
-    line = text.encode()
-    if b"\n" in line or b"\r" in line or b"\0" in line:
+    # What is printable holds no line break, and one look at a whole text costs less than three.
+    if not text.isprintable() and any(c in text for c in "\n\r\0"):
         raise ValueError("a command would hold a line break")
-    return line + b"\r\n"
+    return text.encode() + b"\r\n"

@@ -21,10 +21,10 @@ from posthouse.wire.smtp.client_extensions import Extensions
 BUNDLE_OCTETS = 64 * 1024
 """Content up to this size may leave together with its MAIL, RCPT and BDAT."""
 
-_MAIL: Mark = (Stage.MAIL, 0)
-_DATA: Mark = (Stage.DATA, 0)
-_CONTENT: Mark = (Stage.CONTENT, 0)
-_DATA_COMMAND: Command = (b"DATA\r\n", _DATA)
+_MAIL, _RCPT, _DATA, _CONTENT = Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.CONTENT
+_MAIL_MARK: Mark = (_MAIL, 0)
+_CONTENT_MARK: Mark = (_CONTENT, 0)
+_DATA_COMMAND: Command = (b"DATA\r\n", (_DATA, 0))
 
 
 class Step(Enum):
@@ -37,6 +37,9 @@ class Step(Enum):
     """All are settled, but the server's transaction is still open: RSET."""
     REFUSED_HALFWAY = auto()
     """All are settled, but the server is in the middle of the content: only closing helps."""
+
+
+_GOING = Step.GOING
 
 
 class OutOfStep(Exception):
@@ -109,7 +112,7 @@ class RunningTransaction:
         else:
             # Content without a taker would be sent in vain: wait for the answers to RCPT.
             channel.ask_all(commands)
-        return Step.GOING
+        return _GOING
 
     def send_content(self, piece: bytes) -> None:
         """Queue a piece of streamed content."""
@@ -134,28 +137,28 @@ class RunningTransaction:
             self._settle_open(obstacle)
             return []
         utf8 = extensions.smtputf8 and needs_smtputf8(transaction)
-        commands: list[Command] = [(mail_command(transaction, extensions, needs_utf8=utf8), _MAIL)]
+        commands: list[Command] = [(mail_command(transaction, extensions, needs_utf8=utf8), _MAIL_MARK)]
         for index, recipient in enumerate(transaction.recipients):
             command = rcpt_command(recipient, extensions)
             if isinstance(command, CannotSend):
                 self._settle(index, command)
             else:
-                commands.append((command, (Stage.RCPT, index)))
+                commands.append((command, (_RCPT, index)))
         return commands if len(commands) > 1 else []
 
     def _bdat_command(self) -> Command:
-        return (b"BDAT %d LAST\r\n" % self._size_octets, _CONTENT)
+        return (b"BDAT %d LAST\r\n" % self._size_octets, _CONTENT_MARK)
 
     def _ask_for_content(self) -> Step:
         if not self._uses_bdat:
             self._channel.ask_all((_DATA_COMMAND,))
-            return Step.GOING
+            return _GOING
         self._channel.ask_all((self._bdat_command(),))
         if self._content is None:
             return Step.CONTENT_WANTED
         self._channel.send(self._content)
         self._final_is_queued = True
-        return Step.GOING
+        return _GOING
 
     # In.
 
@@ -165,62 +168,60 @@ class RunningTransaction:
         Raises:
             OutOfStep: It fits nothing.
         """
-        match stage:
-            case Stage.RCPT:
-                return self._take_rcpt(index, reply)
-            case Stage.CONTENT:
-                return self._take_content(reply)
-            case Stage.DATA:
-                return self._take_data(reply)
-            case _:
-                return self._take_mail(reply)
+        if stage is _RCPT:
+            return self._take_rcpt(index, reply)
+        if stage is _CONTENT:
+            return self._take_content(reply)
+        if stage is _DATA:
+            return self._take_data(reply)
+        return self._take_mail(reply)
 
     def _take_mail(self, reply: Reply) -> Step:
         if reply.code == 503:
-            raise OutOfStep(Stage.MAIL, reply)
+            raise OutOfStep(_MAIL, reply)
         if reply.is_positive:
             self._channel.ask_next()
-            return Step.GOING
-        self.answer(Stage.MAIL, reply)
+            return _GOING
+        self.answer(_MAIL, reply)
         self._channel.drop_plan()
-        return Step.DONE_UNTIDY if self._channel.is_quiet else Step.GOING
+        return Step.DONE_UNTIDY if self._channel.is_quiet else _GOING
 
     def _take_rcpt(self, index: int, reply: Reply) -> Step:
         if self._results[index] is None:
             if reply.code == 503:
-                raise OutOfStep(Stage.RCPT, reply)
+                raise OutOfStep(_RCPT, reply)
             if reply.is_positive:
                 self._accepted.append(index)
             else:
-                self._settle(index, Answer(Stage.RCPT, reply))
+                self._settle(index, Answer(_RCPT, reply))
         if not self._channel.is_quiet:
             self._channel.ask_next()
-            return Step.GOING
+            return _GOING
         return self._ask_for_content() if self._accepted else Step.DONE_UNTIDY
 
     def _take_data(self, reply: Reply) -> Step:
         if reply.code >= 400:
             if reply.code == 503 and self._accepted:
-                raise OutOfStep(Stage.DATA, reply)
-            self.answer(Stage.DATA, reply)
+                raise OutOfStep(_DATA, reply)
+            self.answer(_DATA, reply)
             return Step.DONE_UNTIDY
         if not self._accepted:
             # Nobody is left, but the server waits for a message: an empty one sets it free.
-            self._channel.send(END_OF_DATA, _CONTENT)
-            return Step.GOING
+            self._channel.send(END_OF_DATA, _CONTENT_MARK)
+            return _GOING
         if self._content is None:
-            self._channel.send(b"", _CONTENT)
+            self._channel.send(b"", _CONTENT_MARK)
             self._stuffer = DotStuffer()
             return Step.CONTENT_WANTED
-        self._channel.send(stuff(self._content), _CONTENT)
+        self._channel.send(stuff(self._content), _CONTENT_MARK)
         self._final_is_queued = True
-        return Step.GOING
+        return _GOING
 
     def _take_content(self, reply: Reply) -> Step:
         is_early = self.open_count > 0 and not self._final_is_queued
         if is_early and reply.is_positive:
-            raise OutOfStep(Stage.CONTENT, reply)
-        self.answer(Stage.CONTENT, reply)
+            raise OutOfStep(_CONTENT, reply)
+        self.answer(_CONTENT, reply)
         if is_early:
             # The server would take the rest of the content for commands, or waits for octets that will not come.
             return Step.REFUSED_HALFWAY
