@@ -11,7 +11,7 @@ demo: $(READY)  ## show the main job on the offline Microsoft 365
 	$(BIN)/python scripts/demo.py $(ARGS)
 
 test: $(READY)  ## run the tests; a foreign mail program that is not installed is skipped by name
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""Mail leaves for real servers: Postfix, Exim, OpenSMTPD, smtp-sink and a sink that fails where a test says.
+"""Mail leaves for real servers: Postfix, Exim, OpenSMTPD, and a sink that fails where a test says.
 
 Each test asks the same: is the message there, octet for octet, or does it wait, or is its sender told, as it should be?
 """
@@ -22,7 +22,6 @@ from tests.peers.opensmtpd import OpenSmtpd
 from tests.peers.postfix import Options
 from tests.peers.programs import wait_until
 from tests.peers.sink import Arrival, Faults, Sink
-from tests.peers.smtp_sink import SmtpSink
 
 LOGIN = ("relay", "s3cret phrase")
 SOON = {"retry": [{"times": 100, "every": "1s"}], "jitter_percent": 0}
@@ -129,62 +128,6 @@ def test_mail_is_not_lost_at_a_next_hop_whose_tls_is_broken(
         opensmtpd.stop()
 
 
-@pytest.mark.parametrize(
-    "options",
-    [(), ("-w", "1"), ("-p",), ("-e",), ("-P",), ("-E",), ("-N",)],
-    ids=["plain", "slow", "no pipelining", "HELO only", "behind a PIX", "no enhanced codes", "no DSN"],
-)
-def test_smtp_sink_takes_mail_however_little_it_offers(
-    room: Path, make_smtp_sink: Callable[..., SmtpSink], make_node: NodeMaker, options: tuple[str, ...]
-) -> None:
-    smtp_sink = make_smtp_sink(*options)
-    node = make_node(smtp_sink.port).start()
-    letter = hand_in(node, room, write_letter(b"Seven bits only.\r\n..\r\n.\r\nEnd\r\n"))
-    node.wait_for_empty_queue()
-    dumps = [with_crlf(dump) for dump in smtp_sink.messages() if letter.mark in dump]
-    assert len(dumps) == 1
-    assert_only_trace_added(dumps[0].removesuffix(b"\r\n"), letter.content.removesuffix(b"\r\n"))
-
-
-@pytest.mark.parametrize(
-    ("options", "shown"),
-    [
-        (("-r", "mail"), "450"),
-        (("-r", "rcpt"), "450"),
-        (("-r", "data"), "450"),
-        (("-r", "."), "450"),
-        (("-r", "connect"), "450"),
-        (("-Q", "rcpt"), "421"),
-        (("-Q", "."), "421"),
-        (("-q", "connect"), "connection"),
-        (("-q", "mail"), "connection"),
-        (("-q", "data"), "connection"),
-    ],
-)
-def test_mail_waits_after_a_temporary_fault(
-    room: Path,
-    make_smtp_sink: Callable[..., SmtpSink],
-    make_node: NodeMaker,
-    options: tuple[str, ...],
-    shown: str,
-) -> None:
-    smtp_sink = make_smtp_sink(*options)
-    node = make_node(smtp_sink.port).start()
-    hand_in(node, room)
-    wait_until(lambda: shown in json.dumps(node.queue()).lower(), 20, f"{shown} in the queue")
-
-
-@pytest.mark.parametrize("command", ["mail", "rcpt", "data", "."])
-def test_mail_fails_after_a_permanent_refusal(
-    room: Path, make_smtp_sink: Callable[..., SmtpSink], make_node: NodeMaker, command: str
-) -> None:
-    node = make_node(make_smtp_sink("-f", command).port).start()
-    hand_in(node, room)
-    # The bounce is refused as well; a bounce of a bounce is never sent, so nothing is left open.
-    node.wait_for_empty_queue()
-    assert "Failed" in json.dumps(node.trace("--sender", SENDER))
-
-
 def test_each_recipient_has_a_result_of_its_own(
     room: Path, make_node: NodeMaker, make_sink: Callable[[Sink], Sink]
 ) -> None:
@@ -263,15 +206,3 @@ def test_a_lost_reply_can_be_held_for_a_person_to_decide(
     hand_in(node, room)
     wait_until(lambda: "unknown" in json.dumps(node.queue()).lower(), 20, "an unknown outcome in the queue")
     assert len(sink.arrivals) == 1
-
-
-def test_eight_bit_text_reaches_a_seven_bit_server_encoded(
-    room: Path, make_smtp_sink: Callable[..., SmtpSink], make_node: NodeMaker
-) -> None:
-    smtp_sink = make_smtp_sink("-8")
-    node = make_node(smtp_sink.port).start()
-    letter = hand_in(node, room, write_letter("Grüße\r\n".encode()))
-    dump = smtp_sink.wait_for_mail()[0]
-    assert letter.mark in dump
-    assert max(dump) < 128
-    assert b"Gr=C3=BC=C3=9Fe" in dump or b"R3LDvMOfZQ" in dump

@@ -59,7 +59,7 @@ def test_mail_handed_to_the_command_while_the_node_is_down_leaves_when_it_starts
 ) -> None:
     node = make_node(sink.port)
     letter = write_letter()
-    words = ["send", "-f", SENDER, RECIPIENT]
+    words = ["send", "-i", "-f", SENDER, RECIPIENT]
     done = run(
         [sys.executable, "-m", "posthouse", *words],
         stdin=letter.content,
