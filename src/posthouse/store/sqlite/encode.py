@@ -8,7 +8,7 @@ Leaves to others: when rows are written (``writer``), which segment they belong 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -44,6 +44,49 @@ class Rows(NamedTuple):
     updates: Sequence[Row] = ()
 
 
+class Choice:
+    """A settlement that depends on the states found: it has notices, or updates with `only_from`.
+
+    Updates whose `only_from` does not hold are left out with their events. When no update applies any more, the
+    notices are left out with the events that speak of them.
+    """
+
+    __slots__ = ("_events", "_id", "_notices", "_rows", "_updates")
+
+    def __init__(self, settlement: Settlement, rows: Sequence[Row], notices: Rows) -> None:
+        self._id = settlement.message_id
+        self._updates = settlement.updates
+        self._events = settlement.events
+        self._rows = rows
+        self._notices = notices
+
+    @property
+    def copies(self) -> list[tuple[int, int]]:
+        """Message id and index of each copy whose state decides."""
+        return [(self._id, update.index) for update in self._updates]
+
+    def rows(self, states: Mapping[tuple[int, int], RecipientState]) -> Rows:
+        """What to write, given the states of copies; a copy that is missing there does not exist."""
+        found = [states.get((self._id, update.index)) for update in self._updates]
+        applies = [_applies(update, state) for update, state in zip(self._updates, found, strict=True)]
+        left_out = {
+            update.index
+            for update, state in zip(self._updates, found, strict=True)
+            if update.only_from and state not in update.only_from
+        }
+        events = [event for event in self._events if event.recipient not in left_out]
+        updates = [row for row, fits in zip(self._rows, applies, strict=True) if fits]
+        if not updates:
+            return Rows(journal=journal_rows([event for event in events if event.kind not in _NOTICE_EVENTS]))
+        return _joined([Rows(journal=journal_rows(events), updates=updates), self._notices])
+
+
+def _applies(update: RecipientUpdate, state: RecipientState | None) -> bool:
+    if state is None or (update.only_from and state not in update.only_from):
+        return False
+    return not state.is_final or (update.state is RecipientState.DELIVERED and state is not RecipientState.DELIVERED)
+
+
 class Encoder:
     """Turns values into rows.
 
@@ -62,6 +105,7 @@ class Encoder:
     def accept(self, new: NewMessage) -> Rows:
         """Rows of one accepted message."""
         message, content = new.message, new.message.content
+        received = message.received_at
         row, segment, received_at, expires_at = self._message(message)
         keys = [to_key(recipient.address) for recipient in message.envelope.recipients]
         until = None if new.lease_until is None else to_micros(new.lease_until)
@@ -78,7 +122,7 @@ class Encoder:
                     keys[place.index],
                     _PLACED[place.state],
                     place.hop,
-                    to_micros(place.next_at),
+                    received_at if place.next_at is received else to_micros(place.next_at),
                     expires_at,
                     self._node if leased else "",
                     until if leased else None,
@@ -96,16 +140,12 @@ class Encoder:
         """Rows of several messages of one transaction."""
         return _joined([self.accept(one) for one in new])
 
-    def settle(self, settlement: Settlement) -> tuple[Rows, Rows | None]:
-        """Rows of one settlement, and the rows to write instead when none of its copies can change any more.
-
-        The second is None where the settlement brings no notices: then nothing depends on the state found.
-        """
-        own = Rows(journal=journal_rows(settlement.events), updates=_update_rows(settlement))
-        if not settlement.notices:
-            return own, None
-        kept = [event for event in settlement.events if event.kind not in _NOTICE_EVENTS]
-        return _joined([own, *map(self.accept, settlement.notices)]), Rows(journal=journal_rows(kept))
+    def settle(self, settlement: Settlement) -> Rows | Choice:
+        """Rows of one settlement, or a choice that the writer makes when it knows the states of the copies."""
+        updates = _update_rows(settlement)
+        if not settlement.notices and not any(update.only_from for update in settlement.updates):
+            return Rows(journal=journal_rows(settlement.events), updates=updates)
+        return Choice(settlement, updates, _joined([Rows(), *map(self.accept, settlement.notices)]))
 
     def _message(self, message: Message) -> tuple[Row, int, int, int]:
         envelope, header = message.envelope, message.header
@@ -185,6 +225,15 @@ def hash_header_id(header_id: str) -> int:
 
 def journal_rows(events: Sequence[Event]) -> list[Row]:
     """Rows of events: one for each message that they speak of, one for each event at the door."""
+    if not events:
+        return []
+    message_id = events[0].message_id
+    if message_id is None or len(events) > EVENTS_PER_ROW or any(event.message_id != message_id for event in events):
+        return _sorted_journal_rows(events)
+    return [_journal_row(message_id, events)]
+
+
+def _sorted_journal_rows(events: Sequence[Event]) -> list[Row]:
     rows: list[Row] = []
     by_message: dict[int, list[Event]] = {}
     for event in events:
@@ -199,26 +248,23 @@ def journal_rows(events: Sequence[Event]) -> list[Row]:
 
 
 def _journal_row(message_id: int | None, events: Sequence[Event]) -> Row:
-    documents = [(to_micros(event.at), event.kind, event.recipient, event.detail) for event in events]
-    return message_id, documents[0][0], encode_json(documents).decode()
+    moment, micros = events[0].at, to_micros(events[0].at)
+    documents = [
+        (micros if event.at is moment else to_micros(event.at), event.kind, event.recipient, event.detail)
+        for event in events
+    ]
+    return message_id, micros, encode_json(documents).decode()
 
 
 def _update_rows(settlement: Settlement) -> list[Row]:
-    if len({update.index for update in settlement.updates}) != len(settlement.updates):
+    updates, events = settlement.updates, settlement.events
+    if len(updates) > 1 and len({update.index for update in updates}) != len(updates):
         raise ValueError("a settlement names a copy twice")
-    changed_at = max((to_micros(event.at) for event in settlement.events), default=None)
-    remotes: dict[int | None, tuple[str, str]] = {}
-    for event in settlement.events:
-        remote, connector = event.detail.get("remote"), event.detail.get("connector")
-        if isinstance(remote, str) and isinstance(connector, str):
-            remotes[event.recipient] = (remote, connector)
-    return [_update_row(settlement.message_id, update, changed_at, remotes) for update in settlement.updates]
+    changed_at = to_micros(max([event.at for event in events])) if events else None
+    return [_update_row(settlement.message_id, update, changed_at) for update in updates]
 
 
-def _update_row(
-    message_id: int, update: RecipientUpdate, changed_at: int | None, remotes: dict[int | None, tuple[str, str]]
-) -> Row:
-    remote, connector = remotes.get(update.index) or remotes.get(None) or (None, None)
+def _update_row(message_id: int, update: RecipientUpdate, changed_at: int | None) -> Row:
     return (
         message_id,
         update.index,
@@ -230,8 +276,8 @@ def _update_row(
         1 if update.counts_as_attempt else 0,
         1 if update.delay_noticed else 0,
         changed_at,
-        remote,
-        connector,
+        update.remote,
+        update.connector,
     )
 
 

@@ -101,11 +101,7 @@ class QueueStore(Database):
         return await self.writer.call(give_back)
 
     async def overdue(self, now: datetime, *, limit: int) -> list[Lease]:
-        """Pending and unknown copies of expired messages; `limit` counts messages.
-
-        Pending ones are leased to this node for `NOTICE_LEASE`. Unknown ones stay as they are: nothing else takes
-        them, and a crash must not make them due again.
-        """
+        """Pending copies of expired messages, leased to this node for `NOTICE_LEASE`; `limit` counts messages."""
         parameters = {"now": to_micros(now), "limit": limit}
         return await self._take_found("expired_messages", "expired_copies", parameters, now)
 

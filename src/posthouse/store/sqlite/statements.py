@@ -72,4 +72,4 @@ insert_spooled = Bulk(_WRITE["insert_spooled"], 5)
 insert_copies = Bulk(_WRITE["insert_copies"], 11)
 insert_journal = Bulk(_WRITE["insert_journal"], 3)
 settle_copies = Bulk(_WRITE["settle_copies"], 12)
-APPLICABLE = _WRITE["applicable"]
+STATES_OF = _WRITE["states_of"]

@@ -6,7 +6,8 @@ at once, written with the next batch.
 Failures: `StoreUnavailable`; ``ValueError`` for a broken promise of the caller, such as a message id used twice.
 Settling: a final state stays final, except that DELIVERED is always written down, because it tells what happened. A
 settlement that comes too late (its copies were cancelled, or settled by another attempt) changes nothing but the
-journal, and its notices are dropped. ``next_at=None`` keeps the time that a copy was due.
+journal, and its notices are dropped. A deferral that counts as an attempt does not lift a hold. ``next_at=None`` keeps
+the time that a copy was due.
 A future that is cancelled does not take its change back.
 """
 
@@ -84,7 +85,7 @@ class SqliteStore(QueueStore, TraceStore, RetentionStore, KeepingStore):
 
     def accept(self, new: NewMessage) -> asyncio.Future[None]:
         """Write message, copies, content and events; the future resolves when they are on disk."""
-        return self._submit_accepted(self._encoder.accept(new), (new,))
+        return self._submit_accepted(self._encoder.accept(new), (new,), new.message.id)
 
     def accept_many(self, new: Sequence[NewMessage]) -> asyncio.Future[None]:
         """The same for several messages of one transaction; they may share one spool file."""
@@ -92,8 +93,7 @@ class SqliteStore(QueueStore, TraceStore, RetentionStore, KeepingStore):
 
     def settle(self, settlement: Settlement) -> asyncio.Future[None]:
         """Write new states, events and notices of one message in one transaction."""
-        rows, otherwise = self._encoder.settle(settlement)
-        return self.writer.submit(rows, settlement.message_id, otherwise)
+        return self.writer.submit(self._encoder.settle(settlement), settlement.message_id)
 
     def record(self, events: Sequence[Event]) -> asyncio.Future[None]:
         """Write events that change no state."""
@@ -107,8 +107,10 @@ class SqliteStore(QueueStore, TraceStore, RetentionStore, KeepingStore):
         """Problems found in the stored data, as sentences."""
         return await self.reader.run(lambda c: find_problems(c, self.spool.directory))
 
-    def _submit_accepted(self, rows: Rows, new: Sequence[NewMessage]) -> asyncio.Future[None]:
-        future = self.writer.submit(rows)
+    def _submit_accepted(
+        self, rows: Rows, new: Sequence[NewMessage], message_id: int | None = None
+    ) -> asyncio.Future[None]:
+        future = self.writer.submit(rows, message_id)
         if rows.spooled:
             for one in new:
                 if isinstance(one.message.content, SpooledContent):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import apsw
 
@@ -26,35 +26,36 @@ from posthouse.mail.message import RecipientState
 from posthouse.store.port import StoreUnavailable
 from posthouse.store.sqlite import statements
 from posthouse.store.sqlite.connect import ENVIRONMENT_ERRORS, is_moved, unavailable
-from posthouse.store.sqlite.encode import Rows
-from posthouse.store.sqlite.rows import STATE_NUMBERS, decode_json, encode_json
+from posthouse.store.sqlite.encode import Choice, Rows
+from posthouse.store.sqlite.rows import STATES, decode_json, encode_json
 
 T = TypeVar("T")
 Call = Callable[[apsw.Connection], Any]
 
 _LARGEST_BATCH = 512
 _LOOK_SECONDS = 1.0
-_DELIVERED = STATE_NUMBERS[RecipientState.DELIVERED]
 
 
 class Job:
-    """One change that waits. `otherwise` replaces `rows` when none of its updates applies any more."""
+    """One change that waits: rows, or a choice of rows, or a function.
 
-    __slots__ = ("call", "error", "future", "otherwise", "result", "rows", "settles")
+    Attributes:
+        message_id: The message that is written or settled; two jobs of one message never share a round.
+    """
+
+    __slots__ = ("call", "error", "future", "message_id", "result", "rows")
 
     def __init__(
         self,
         future: asyncio.Future[Any],
-        rows: Rows | None,
+        rows: Rows | Choice | None,
         call: Call | None = None,
-        settles: int | None = None,
-        otherwise: Rows | None = None,
+        message_id: int | None = None,
     ) -> None:
         self.future = future
         self.rows = rows
         self.call = call
-        self.settles = settles
-        self.otherwise = otherwise
+        self.message_id = message_id
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -91,10 +92,10 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="posthouse-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, rows: Rows, settles: int | None = None, otherwise: Rows | None = None) -> asyncio.Future[None]:
-        """Write rows with the next batch."""
+    def submit(self, rows: Rows | Choice, message_id: int | None = None) -> asyncio.Future[None]:
+        """Write rows with the next batch, after those submitted before for the same message."""
         future: asyncio.Future[None] = self._loop.create_future()
-        self._add(Job(future, rows, None, settles, otherwise))
+        self._add(Job(future, rows, None, message_id))
         return future
 
     def call(self, function: Callable[[apsw.Connection], T]) -> asyncio.Future[T]:
@@ -195,42 +196,37 @@ class Writer:
         return None
 
     def _write_rows(self, jobs: Sequence[Job]) -> None:
-        """Rows of all jobs; a new round begins where a message is settled for a second time."""
-        together: list[Job] = []
-        settled: set[int] = set()
+        """Rows of all jobs; a new round begins where a message comes for a second time."""
+        together: list[Rows | Choice] = []
+        seen: set[int] = set()
         for job in jobs:
             if job.rows is None:
                 continue
-            if job.settles is not None:
-                if job.settles in settled:
-                    self._write_round(together)
-                    together, settled = [], set()
-                settled.add(job.settles)
-            together.append(job)
+            if job.message_id in seen:
+                self._write_round(together)
+                together, seen = [], set()
+            if job.message_id is not None:
+                seen.add(job.message_id)
+            together.append(job.rows)
         if together:
             self._write_round(together)
 
-    def _write_round(self, jobs: Sequence[Job]) -> None:
-        connection = self._connection
-        rows = self._chosen(jobs)
-        for bulk, table in zip(_TABLES, zip(*rows, strict=True), strict=True):
+    def _write_round(self, round_: Sequence[Rows | Choice]) -> None:
+        choices = [rows for rows in round_ if isinstance(rows, Choice)]
+        if choices:
+            states = self._states(choices)
+            chosen = [rows.rows(states) if isinstance(rows, Choice) else rows for rows in round_]
+        else:
+            chosen = cast("list[Rows]", round_)
+        for bulk, table in zip(_TABLES, zip(*chosen, strict=True), strict=True):
             together = tuple(chain.from_iterable(table))
             if together:
-                bulk.run(connection, together)
+                bulk.run(self._connection, together)
 
-    def _chosen(self, jobs: Sequence[Job]) -> list[Rows]:
-        """The rows of each job, or those to write instead where its updates come too late."""
-        conditional = [job for job in jobs if job.otherwise is not None]
-        if not conditional:
-            return [job.rows for job in jobs if job.rows is not None]
-        wanted = [(row[0], row[1], row[2] == _DELIVERED) for job in conditional if job.rows for row in job.rows.updates]
-        found = self._connection.execute(statements.APPLICABLE, {"updates": encode_json(wanted).decode()}).get
-        applicable = set(decode_json(found))
-        return [
-            job.rows if job.otherwise is None or job.settles in applicable else job.otherwise
-            for job in jobs
-            if job.rows is not None
-        ]
+    def _states(self, choices: Sequence[Choice]) -> dict[tuple[int, int], RecipientState]:
+        copies = encode_json([copy for choice in choices for copy in choice.copies]).decode()
+        found = self._connection.execute(statements.STATES_OF, {"copies": copies}).get
+        return {(message_id, position): STATES[state] for message_id, position, state in decode_json(found)}
 
 
 _TABLES = (

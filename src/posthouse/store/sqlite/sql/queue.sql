@@ -17,16 +17,14 @@ WHERE message_id IN (SELECT value FROM json_each(:ids)) AND state = 1 AND hop = 
 
 -- name: expired_messages
 SELECT json_group_array(message_id) FROM (
-    SELECT message_id FROM copy WHERE state = 1 AND state < 10 AND expires_at <= :now
-    UNION
-    SELECT message_id FROM copy WHERE state = 4 AND state < 10 AND expires_at <= :now
-    ORDER BY 1 LIMIT :limit
+    SELECT DISTINCT message_id FROM copy WHERE state = 1 AND state < 10 AND expires_at <= :now
+    ORDER BY message_id LIMIT :limit
 )
 
 -- name: expired_copies
 SELECT json_group_array(json_array(message_id, position, hop, attempts, delay_noticed))
 FROM copy
-WHERE message_id IN (SELECT value FROM json_each(:ids)) AND state IN (1, 4) AND expires_at <= :now
+WHERE message_id IN (SELECT value FROM json_each(:ids)) AND state = 1 AND expires_at <= :now
 
 -- name: undelayed_messages
 SELECT json_group_array(message_id) FROM (

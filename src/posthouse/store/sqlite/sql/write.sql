@@ -36,15 +36,14 @@ UPDATE copy SET
     attempts = copy.attempts + new.column8,
     delay_noticed = max(copy.delay_noticed, new.column9),
     changed_at = coalesce(new.column10, copy.changed_at),
-    remote = coalesce(new.column11, copy.remote),
-    connector = coalesce(new.column12, copy.connector)
+    remote = coalesce(nullif(new.column11, ''), copy.remote),
+    connector = coalesce(nullif(new.column12, ''), copy.connector)
 FROM (VALUES {rows}) AS new
 WHERE copy.message_id = new.column1 AND copy.position = new.column2
     AND (copy.state < 10 OR (new.column3 = 11 AND copy.state <> 11))
 
--- name: applicable
--- Which messages of a JSON list [[message id, position, is delivery], ...] have a copy that a settlement would change.
-SELECT json_group_array(DISTINCT copy.message_id)
-FROM json_each(:updates) AS new
-JOIN copy ON copy.message_id = new.value ->> 0 AND copy.position = new.value ->> 1
-WHERE copy.state < 10 OR (new.value ->> 2 AND copy.state <> 11)
+-- name: states_of
+-- States of copies in a JSON list [[message id, position], ...].
+SELECT json_group_array(json_array(copy.message_id, copy.position, copy.state))
+FROM json_each(:copies) AS wanted
+JOIN copy ON copy.message_id = wanted.value ->> 0 AND copy.position = wanted.value ->> 1
