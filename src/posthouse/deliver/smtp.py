@@ -191,7 +191,7 @@ class Session:
 
     def leave(self) -> None:
         """Say QUIT without waiting for an answer that nobody needs, and close."""
-        if self.is_ready:
+        if not self.is_gone and self.machine.state in (ClientState.READY, ClientState.HELLO):
             self.machine.quit()
             self._pump()
         self.abandon("")

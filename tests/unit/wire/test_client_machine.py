@@ -98,6 +98,17 @@ def _reply(code: int, enhanced: str, text: str) -> object:
     return Reply(code, enhanced, (text,))
 
 
+def test_thanks_that_came_together_with_the_354_are_not_for_the_content() -> None:
+    machine = ready("PIPELINING")
+    machine.begin(letter())
+    machine.data_to_send()
+    events = say(machine, "250 ok", "250 ok", "354 go", "250 queued")
+    ended = events[0]
+    assert isinstance(ended, TransactionEnded)
+    assert isinstance(ended.results[0], NoAnswer) and not ended.results[0].may_be_delivered
+    assert machine.data_to_send() == b""
+
+
 def test_large_content_never_leaves_before_somebody_takes_it() -> None:
     machine = ready("PIPELINING", "CHUNKING")
     machine.begin(letter(b"x" * (BUNDLE_OCTETS + 1)), may_bundle=True)

@@ -218,7 +218,7 @@ class RunningTransaction:
         return _GOING
 
     def _take_content(self, reply: Reply) -> Step:
-        is_early = self.open_count > 0 and not self._final_is_queued
+        is_early = self.open_count > 0 and not self._final_is_sent
         if is_early and reply.is_positive:
             raise OutOfStep(_CONTENT, reply)
         self.answer(_CONTENT, reply)
