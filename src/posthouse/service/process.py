@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from typing import Any
 
 import structlog
@@ -29,6 +30,7 @@ from posthouse.store.port import StoreUnavailable
 
 log = structlog.get_logger()
 
+LOCK_SECONDS = 5.0
 SWITCH_INTERVAL_SECONDS = 0.0005
 """How long the event loop may keep the interpreter while the store's thread waits for it; a tenth of the default."""
 
@@ -44,7 +46,7 @@ def run(configuration: Configuration) -> int:
         log.warning("configuration", warning=str(warning))
     lock = NodeLock(configuration.node.store.directory)
     try:
-        taken = lock.take()
+        taken = _take_patiently(lock)
     except OSError as error:
         return _refuse(f"{configuration.node.store.directory} cannot be used: {error.strerror}", 1)
     if not taken:
@@ -118,6 +120,16 @@ def notify_systemd(state: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
         channel.connect("\0" + path[1:] if path.startswith("@") else path)
         channel.sendall(state.encode())
+
+
+def _take_patiently(lock: NodeLock) -> bool:
+    """Take the lock; a command that works on the store for a moment does not keep a node from starting."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while not lock.take():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _loop_factory() -> Any:
