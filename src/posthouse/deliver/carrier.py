@@ -28,6 +28,7 @@ MAX_ADDRESSES = 10
 """Addresses tried in one attempt."""
 DOWN_SECONDS = 30.0
 """A host without a session comes last for this long."""
+_MAX_DOWN = 10_000
 
 IsOwn = Callable[[str, int], bool]
 """Whether an address and port belongs to one of this node's own listeners."""
@@ -40,15 +41,17 @@ class Trip:
         left: Recipients that another host may still help.
         results: By index of the recipient.
         tried: Number of addresses.
+        until: Time of the loop after which no further address is tried.
     """
 
-    __slots__ = ("left", "message", "results", "tried")
+    __slots__ = ("left", "message", "results", "tried", "until")
 
-    def __init__(self, message: Message, waiting: Sequence[Waiting]) -> None:
+    def __init__(self, message: Message, waiting: Sequence[Waiting], until: float) -> None:
         self.message = message
         self.left = waiting
         self.results: dict[int, AttemptResult] = {}
         self.tried = 0
+        self.until = until
 
 
 class Carrier(ABC):
@@ -72,8 +75,8 @@ class Carrier(ABC):
         """Everything it could try failed a moment ago: another connector is the better first choice."""
 
     @abstractmethod
-    async def carry(self, message: Message, waiting: Sequence[Waiting]) -> dict[int, AttemptResult]:
-        """Attempt delivery once."""
+    async def carry(self, message: Message, waiting: Sequence[Waiting], until: float) -> dict[int, AttemptResult]:
+        """Attempt delivery once; no further address is tried after `until`, in the loop's time."""
 
     @abstractmethod
     def came_home(self, target: Target) -> Outcome:
@@ -86,7 +89,7 @@ class Carrier(ABC):
             if self._is_own(ip, target.port):
                 self.settle(trip, self.came_home(target), str(target))
                 continue
-            if trip.tried >= MAX_ADDRESSES:
+            if trip.tried and (trip.tried >= MAX_ADDRESSES or _now() > trip.until):
                 return True
             trip.tried += 1
             results, failure = await hand_over(self.connector, self.pool, target, trip.message, trip.left)
@@ -95,7 +98,7 @@ class Carrier(ABC):
             if failure is None:
                 self._down.pop(host, None)
             else:
-                self._down[host] = asyncio.get_running_loop().time() + DOWN_SECONDS
+                self._note_down(host)
                 if failure.is_ours or _is_refused_login(failure):
                     return True
             trip.left = [w for w in trip.left if may_try_elsewhere(trip.results[w.index].outcome)]
@@ -107,11 +110,17 @@ class Carrier(ABC):
         """Hosts that failed a moment ago come last."""
         return sorted(hosts, key=self._is_host_down) if self._down else hosts
 
+    def _note_down(self, host: str) -> None:
+        now = _now()
+        if len(self._down) >= _MAX_DOWN:
+            self._down = {known: until for known, until in self._down.items() if now < until}
+        self._down[host] = now + DOWN_SECONDS
+
     def _is_host_down(self, host: str) -> bool:
         until = self._down.get(host)
         if until is None:
             return False
-        if asyncio.get_running_loop().time() < until:
+        if _now() < until:
             return True
         del self._down[host]
         return False
@@ -137,8 +146,8 @@ class FixedHosts(Carrier):
     def is_down(self) -> bool:
         return bool(self._down) and all(self._is_host_down(host) for host in self._hosts)
 
-    async def carry(self, message: Message, waiting: Sequence[Waiting]) -> dict[int, AttemptResult]:
-        trip = Trip(message, waiting)
+    async def carry(self, message: Message, waiting: Sequence[Waiting], until: float) -> dict[int, AttemptResult]:
+        trip = Trip(message, waiting, until)
         for host in self.healthy_first(self._hosts):
             ips = self._resolver.known_system_addresses(host)
             if ips is None:
@@ -163,13 +172,13 @@ class MailExchangers(Carrier):
     def is_down(self) -> bool:
         return False
 
-    async def carry(self, message: Message, waiting: Sequence[Waiting]) -> dict[int, AttemptResult]:
+    async def carry(self, message: Message, waiting: Sequence[Waiting], until: float) -> dict[int, AttemptResult]:
         by_domain: dict[str, list[Waiting]] = {}
         for w in waiting:
             by_domain.setdefault(w.recipient.address.domain, []).append(w)
         results: dict[int, AttemptResult] = {}
         for domain, group in by_domain.items():
-            results |= await self._carry_to(domain, Trip(message, group))
+            results |= await self._carry_to(domain, Trip(message, group, until))
         return results
 
     async def _carry_to(self, domain: str, trip: Trip) -> dict[int, AttemptResult]:
@@ -193,6 +202,10 @@ class MailExchangers(Carrier):
     def came_home(self, target: Target) -> Outcome:
         reason = f"the mail exchanger {target} is this node itself, which has no other route for the domain"
         return classify_lookup(Unroutable("5.4.6", reason))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _is_refused_login(failure: SessionFailure) -> bool:

@@ -5,11 +5,13 @@ Shape: `hand_over` gives exactly one result for each recipient, and the `Session
 Failures: results. Nothing that a network or a remote server does raises.
 Leaves to others: which address (``deliver.carrier``), what a reply means (``deliver.classify``).
 
-A kept session that turns out to be dead before it answered MAIL is no attempt: the message goes over a new one at once.
+A kept session that turns out to be dead, or used up, when MAIL is said is no attempt: the message goes over a new one
+at once.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from posthouse.deliver.classify import classify, classify_session, wants_new_transaction
@@ -30,6 +32,8 @@ BUNDLE_IDLE_SECONDS = 1.0
 """After a longer rest a session may be dead, so content waits until MAIL and RCPT were answered."""
 
 _BEFORE_MAIL = (Stage.RESET, Stage.MAIL)
+_ENOUGH = re.compile(r"(messages|mails|transactions|deliveries)\b.*\b(session|connection)", re.IGNORECASE)
+"""Servers that limit messages for each connection say so in words; no code is set apart for it."""
 
 
 async def hand_over(
@@ -68,10 +72,11 @@ async def hand_over(
         was_kept = session.messages > 0
         started = session.now()
         answers = await _transact(connector, session, message, fitted, chunk)
-        pool.release(session)
-        if was_kept and _died_unasked(answers):
+        if was_kept and _was_used_up(answers):
+            session.leave()
             must_be_fresh = True
             continue
+        pool.release(session)
         again = _for_another_transaction(answers, chunk)
         detail = session.detail | {"duration_ms": int((session.now() - started) * 1000)}
         for w, answer in zip(chunk, answers, strict=True):
@@ -128,13 +133,15 @@ async def _transact(
     return await session.transact(transaction, may_bundle=is_lively)
 
 
-def _died_unasked(answers: Sequence[RecipientResult]) -> bool:
-    """The session was gone before it answered MAIL, and nothing of the content was on its way."""
-    return all(
-        (isinstance(a, NoAnswer) and a.stage in _BEFORE_MAIL and not a.may_be_delivered)
-        or (isinstance(a, Answer) and a.reply.code == 421 and a.stage in _BEFORE_MAIL)
-        for a in answers
-    )
+def _was_used_up(answers: Sequence[RecipientResult]) -> bool:
+    """The session was gone before it answered MAIL, or had carried enough; nothing of the content was on its way."""
+    first = next((a for a in answers if not isinstance(a, CannotSend)), None)
+    if isinstance(first, NoAnswer):
+        return first.stage in _BEFORE_MAIL and not first.may_be_delivered
+    if not isinstance(first, Answer) or first.stage not in _BEFORE_MAIL or not first.reply.is_transient:
+        return False
+    # Before MAIL is accepted, an answer counts for all recipients alike.
+    return first.reply.code == 421 or _ENOUGH.search(first.reply.text) is not None
 
 
 def _for_another_transaction(answers: Sequence[RecipientResult], chunk: Sequence[Waiting]) -> list[Waiting]:

@@ -20,6 +20,7 @@ class Patience:
         final: For the answer to the final dot.
         quit: RFC 5321 names none; nothing depends on it.
         idle: How long a connection without work is kept.
+        attempt: After this long no further address or connector is tried; the queue's next attempt goes on.
     """
 
     greeting: float = 300.0
@@ -34,6 +35,7 @@ class Patience:
     reset: float = 30.0
     quit: float = 2.0
     idle: float = 5.0
+    attempt: float = 300.0
 
     def seconds(self, stage: Stage) -> float:
         """For the answer at a stage."""

@@ -12,6 +12,7 @@ outcome that may have been a delivery.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import assert_never
@@ -81,10 +82,11 @@ class Worker:
     async def deliver(self, job: Job) -> Sequence[AttemptResult]:
         """Attempt delivery once; see `posthouse.queue.port.Deliverer`."""
         lease = job.lease
+        until = asyncio.get_running_loop().time() + self._patience.attempt
         if len(job.connectors) == 1:
-            results = await self._carry(job.connectors[0], lease.message, lease.waiting)
+            results = await self._carry(job.connectors[0], lease.message, lease.waiting, until)
         else:
-            results = await self._fail_over(job.connectors, lease.message, lease.waiting)
+            results = await self._fail_over(job.connectors, lease.message, lease.waiting, until)
         return [results[w.index] for w in lease.waiting]
 
     def close(self) -> None:
@@ -94,27 +96,27 @@ class Worker:
         self._carriers.clear()
 
     async def _fail_over(
-        self, connectors: Sequence[Outbound], message: Message, waiting: Sequence[Waiting]
+        self, connectors: Sequence[Outbound], message: Message, waiting: Sequence[Waiting], until: float
     ) -> dict[int, AttemptResult]:
         results: dict[int, AttemptResult] = {}
         left = waiting
         tried: list[str] = []
         for connector in sorted(connectors, key=lambda c: self._carrier(c).is_down):
-            for index, result in (await self._carry(connector, message, left)).items():
+            for index, result in (await self._carry(connector, message, left, until)).items():
                 results[index] = _with_tried(result, tried) if tried else result
             left = [w for w in left if may_try_elsewhere(results[w.index].outcome)]
-            if not left:
+            if not left or asyncio.get_running_loop().time() > until:
                 break
             tried = [*tried, f"{connector.name}: {_said(results[left[0].index].outcome)}"]
         return results
 
     async def _carry(
-        self, connector: Outbound, message: Message, waiting: Sequence[Waiting]
+        self, connector: Outbound, message: Message, waiting: Sequence[Waiting], until: float
     ) -> dict[int, AttemptResult]:
         if connector.paused:
             outcome = Deferred(reason=f"the connector {connector.name} is paused", scope=Scope.HOP)
             return {w.index: AttemptResult(index=w.index, outcome=outcome, connector=connector.name) for w in waiting}
-        return await self._carrier(connector).carry(message, waiting)
+        return await self._carrier(connector).carry(message, waiting, until)
 
     def _carrier(self, connector: Outbound) -> Carrier:
         found = self._carriers.get(connector.name)

@@ -183,9 +183,9 @@ class _Conversation:
 
     def note(self, verb: str, text: str, reply: Say) -> None:
         is_positive = isinstance(reply, bytes) and reply.startswith(b"2")
-        if verb == "MAIL" and is_positive:
-            self.sender, self.recipients = text, []
-        elif verb == "RCPT" and is_positive:
+        if verb == "MAIL":
+            self.sender, self.recipients = text if is_positive else "", []
+        elif verb == "RCPT" and is_positive and self.sender:
             self.recipients.append(text[len("RCPT TO:") :])
         elif verb == "RSET":
             self.recipients = []

@@ -6,6 +6,7 @@ import pytest
 from tests.unit.deliver.jobs import MakeWorker, job, message, one, smarthost
 from tests.unit.deliver.scripted import Answer, Fault, Script, ScriptedServer
 
+from posthouse.deliver.patience import Patience
 from posthouse.mail.outcome import Deferred, Delivered, Failed, Unknown
 
 MOVES_ON: list[tuple[str, Script]] = [
@@ -89,6 +90,15 @@ async def test_the_next_host_of_a_smart_host_takes_over(make_worker: MakeWorker)
         assert isinstance(result.outcome, Delivered)
         assert result.remote.startswith("127.0.0.1 ")
     assert len(server.sessions) == 1
+
+
+async def test_an_attempt_that_took_too_long_tries_nothing_further(make_worker: MakeWorker) -> None:
+    async with ScriptedServer(Script(greeting=Fault.SILENCE)) as first, ScriptedServer() as second:
+        connectors = smarthost(first.port, name="first"), smarthost(second.port, name="second")
+        worker = make_worker(Patience(greeting=0.1, attempt=0.05))
+        (result,) = await worker.deliver(job(message(), *connectors))
+    assert isinstance(result.outcome, Deferred)
+    assert result.connector == "first"
 
 
 async def test_a_paused_connector_is_left_alone(make_worker: MakeWorker) -> None:

@@ -32,7 +32,10 @@ async def _until(condition: object) -> None:
         await asyncio.sleep(0.005)
 
 
-@pytest.mark.parametrize("fault", [Fault.DROP, Fault.ABORT, b"421 4.4.2 Idle for too long\r\n"], ids=str)
+ENOUGH = b"450 4.7.0 Too many messages in this session\r\n"
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP, Fault.ABORT, b"421 4.4.2 Idle for too long\r\n", ENOUGH], ids=str)
 @pytest.mark.parametrize("keywords", [("PIPELINING",), (), ("PIPELINING", "CHUNKING")], ids=str)
 async def test_a_kept_session_that_is_dead_is_no_attempt(
     make_worker: MakeWorker, fault: object, keywords: tuple[str, ...]
