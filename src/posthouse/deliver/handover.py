@@ -78,21 +78,33 @@ async def hand_over(
             continue
         pool.release(session)
         again = _for_another_transaction(answers, chunk)
-        detail = session.detail | {"duration_ms": int((session.now() - started) * 1000)}
-        for w, answer in zip(chunk, answers, strict=True):
-            if w not in again:
-                outcome_of = classify(answer, on_unknown=connector.on_unknown, relayed_dsn=known.dsn)
-                results.append(
-                    AttemptResult(
-                        index=w.index,
-                        outcome=outcome_of,
-                        connector=connector.name,
-                        remote=session.remote,
-                        detail=detail,
-                    )
-                )
+        results += _results(connector, session, chunk, answers, again, started)
         left = again + rest
     return results, None
+
+
+def _results(
+    connector: Outbound,
+    session: Session,
+    chunk: Sequence[Waiting],
+    answers: Sequence[RecipientResult],
+    again: Sequence[Waiting],
+    started: float,
+) -> list[AttemptResult]:
+    """Results of one transaction, but not of those that follow in another."""
+    detail = session.detail | {"duration_ms": int((session.now() - started) * 1000)}
+    dsn, on_unknown = session.machine.extensions.dsn, connector.on_unknown
+    return [
+        AttemptResult(
+            index=w.index,
+            outcome=classify(answer, on_unknown=on_unknown, relayed_dsn=dsn),
+            connector=connector.name,
+            remote=session.remote,
+            detail=detail,
+        )
+        for w, answer in zip(chunk, answers, strict=True)
+        if w not in again
+    ]
 
 
 async def _fit(message: Message, extensions: Extensions) -> Fitted | CannotSend | NoAnswer:

@@ -11,8 +11,6 @@ Leaves to others: opening the client secret (``deliver.secrets``).
 from __future__ import annotations
 
 import asyncio
-import functools
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,12 +19,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from posthouse.deliver.secrets import Secret
+from posthouse.deliver.token_http import HttpClient
 from posthouse.microsoft.clouds import is_microsoft_login
 
 RENEW_SECONDS = 600.0
 """A token is renewed when it ends within this time."""
 REMEMBER_REFUSAL_SECONDS = 30.0
-TIMEOUT_SECONDS = 30.0
 _MAX_REASON = 600
 
 
@@ -111,7 +109,7 @@ def ask_authority(request: TokenRequest) -> dict[str, Any]:
             request.client_id,
             client_credential=request.client_secret.reveal(),
             authority=request.authority,
-            http_client=_http_client(request.ca),
+            http_client=HttpClient(request.ca),
             instance_discovery=None if is_microsoft else False,
         )
         answer: dict[str, Any] = application.acquire_token_for_client(scopes=[request.scope])
@@ -119,24 +117,6 @@ def ask_authority(request: TokenRequest) -> dict[str, Any]:
         # What the network did, or an authority that is none.
         return {"error": type(error).__name__, "error_description": str(error)}
     return answer
-
-
-def _http_client(ca: Path | None) -> Any:
-    """A session of requests that trusts further authorities besides the usual ones."""
-    import requests
-    from requests.adapters import HTTPAdapter
-
-    class Trusting(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> Any:
-            context = ssl.create_default_context()
-            if ca is not None:
-                context.load_verify_locations(ca)
-            return super().init_poolmanager(*args, ssl_context=context, **kwargs)
-
-    session = requests.Session()
-    session.mount("https://", Trusting(max_retries=1))
-    session.request = functools.partial(session.request, timeout=TIMEOUT_SECONDS)  # type: ignore[method-assign]
-    return session
 
 
 def _read(request: TokenRequest, answer: dict[str, Any]) -> tuple[Secret | TokenProblem, float]:

@@ -1,0 +1,95 @@
+"""HTTP for MSAL, with the trust that a connector asks for.
+
+Source: MSAL's ``http_client`` protocol: ``get`` and ``post`` give something with ``status_code``, ``text`` and
+``headers``.
+Shape: `HttpClient` over the standard library; it blocks and is used in a thread. Unlike a client that takes one file of
+authorities, it trusts the system's and the connector's further ones together.
+Failures: ``OSError`` (``urllib.error.URLError``) when no answer came; an answer of any status is an answer.
+Leaves to others: what is asked (MSAL), what the answer means (``deliver.tokens``).
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import HTTPSHandler, Request, build_opener
+
+TIMEOUT_SECONDS = 30.0
+MAX_ANSWER_OCTETS = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What MSAL reads of a response."""
+
+    status_code: int
+    text: str
+    headers: Mapping[str, str]
+
+    def raise_for_status(self) -> None:
+        """MSAL asks for this where only a success makes sense."""
+        if self.status_code >= 400:
+            raise OSError(f"the authority answered {self.status_code}")
+
+
+class HttpClient:
+    """One client for one exchange with an authority."""
+
+    def __init__(self, ca: Path | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
+        """Prepare.
+
+        Args:
+            ca: PEM file with further authorities to trust.
+
+        Raises:
+            OSError: The file cannot be used.
+        """
+        context = ssl.create_default_context()
+        if ca is not None:
+            context.load_verify_locations(ca)
+        # Proxies come from the environment, as everywhere.
+        self._opener = build_opener(HTTPSHandler(context=context))
+        self._timeout = timeout
+
+    def get(
+        self, url: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None, **_: object
+    ) -> Answered:
+        """Ask with GET."""
+        return self._ask(Request(_with(url, params), headers=dict(headers or {})))
+
+    def post(
+        self,
+        url: str,
+        params: Mapping[str, str] | None = None,
+        data: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **_: object,
+    ) -> Answered:
+        """Send a form with POST."""
+        form = urlencode(dict(data or {})).encode()
+        return self._ask(Request(_with(url, params), data=form, headers=dict(headers or {}), method="POST"))
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _ask(self, request: Request) -> Answered:
+        if not request.full_url.startswith("https://"):
+            raise OSError("an authority is only asked over https")
+        try:
+            with self._opener.open(request, timeout=self._timeout) as answer:
+                return _read(answer.status, answer.read(MAX_ANSWER_OCTETS), answer.headers.items())
+        except HTTPError as error:
+            with error:
+                return _read(error.code, error.read(MAX_ANSWER_OCTETS), error.headers.items())
+
+
+def _read(status: int, body: bytes, headers: Iterable[tuple[str, str]]) -> Answered:
+    return Answered(status, body.decode(errors="replace"), dict(headers))
+
+
+def _with(url: str, params: Mapping[str, str] | None) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(params)}" if params else url
