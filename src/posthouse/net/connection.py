@@ -142,6 +142,14 @@ class Connection(asyncio.BufferedProtocol):
             self._will_flush = True
             self._loop.call_soon(self.flush)
 
+    def send(self, data: bytes) -> None:
+        """Write and flush in one: the short way for those who have it all in one piece."""
+        if self._out or self._pump is not None or not self.is_writable:
+            self.write(data)
+            self.flush()
+        elif not self._is_closing:
+            self._transport.write(data)
+
     def flush(self) -> None:
         """Send at once what was written."""
         self._will_flush = False
@@ -207,9 +215,7 @@ class Connection(asyncio.BufferedProtocol):
         if transport.is_closing():
             return
         if linger and not self.has_ended and transport.can_write_eof():
-            transport.write_eof()
-            transport.resume_reading()
-            self._set_timer(LINGER_SECONDS, transport.abort)
+            self._linger(transport)
         else:
             self._close_transport()
 
@@ -371,6 +377,16 @@ class Connection(asyncio.BufferedProtocol):
             self._close_transport()
         else:
             self._transport.abort()
+
+    def _linger(self, transport: asyncio.Transport) -> None:
+        try:
+            transport.write_eof()
+        except OSError:
+            # The peer is gone already, and the loop will hear of it.
+            transport.abort()
+            return
+        transport.resume_reading()
+        self._set_timer(LINGER_SECONDS, transport.abort)
 
     def _close_transport(self) -> None:
         if self._transport.get_write_buffer_size():

@@ -202,8 +202,7 @@ class ServerSession:
         if out and not self._is_gone:
             self._patience.since = self._door.reception.wheel.now
             connection = self._connection
-            connection.write(out)
-            connection.flush()
+            connection.send(out)
             if not connection.is_writable:
                 self._pause()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
 from pathlib import Path
 
 import pytest
@@ -270,3 +272,16 @@ async def test_a_refused_connection_is_an_os_error() -> None:
         pass
     with pytest.raises(OSError):
         await open_connection("127.0.0.1", port, handler=Recorder, timeout=5)
+
+
+async def test_last_words_to_a_peer_that_was_reset_are_no_error() -> None:
+    server = Recorder()
+    async with serving(lambda: server) as port:
+        peer = socket.create_connection(("127.0.0.1", port))
+        await server.until(lambda: "connected" in server.calls)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        server.connection.write(b"421 bye\r\n")
+        server.connection.close(linger=True)
+        await server.closing.wait()
+    assert server.calls.count("closed") == 1
