@@ -8,6 +8,7 @@ Leaves to others: names (``deliver``), TLS (`Connection.start_tls`, from the han
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -50,3 +51,14 @@ async def open_connection(
             make, host_ip, port, local_addr=(source_address, 0) if source_address else None
         )
     return connection, made[0]
+
+
+def is_own_address(ip: str) -> bool:
+    """Whether an address is one of this machine's: only those can be bound. `ip` is textual, without zone."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((ip, 0))
+        except OSError:
+            return False
+    return True

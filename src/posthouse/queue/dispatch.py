@@ -210,9 +210,6 @@ class Dispatcher:
 
     async def _attempt(self, line: Line, lease: Lease) -> None:
         now = self._clock()
-        if lease.until <= now:
-            # Somebody else may hold it by now; the store knows.
-            return
         job, moved = self._plan_job(lease, now)
         if moved:
             await self._settler.write(Settlement(message_id=lease.message.id, updates=tuple(moved)))

@@ -30,7 +30,8 @@ class QueueSettings(Settings):
         default=timedelta(hours=4), description="Age at which the sender is told of a delay."
     )
     lease_for: Duration = Field(
-        default=timedelta(minutes=30), description="Longest life of one attempt before it is given back."
+        default=timedelta(minutes=30),
+        description="How long a node that no longer answers keeps the mail it was attempting.",
     )
     max_open: int = Field(
         default=1_000_000, ge=100, description="Waiting copies above which new mail is answered 452 4.3.1."

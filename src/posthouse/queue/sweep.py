@@ -27,6 +27,7 @@ BITE = 200
 LOOK_EVERY = 2.0
 EXPIRE_EVERY = 5.0
 RETIRE_EVERY = 30.0
+RENEW_EVERY = 60.0
 OVERDUE_WAIT = timedelta(seconds=30)
 """The last attempt is due at the expiry itself; only what nobody attempted then is expired here."""
 
@@ -54,6 +55,7 @@ class Sweep:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(LOOK_EVERY, self.look))
+            group.create_task(self._every(RENEW_EVERY, self.renew))
             group.create_task(self._every(EXPIRE_EVERY, self.expire))
             group.create_task(self._every(EXPIRE_EVERY, self.notice_delays))
             group.create_task(self._every(RETIRE_EVERY, self.retire))
@@ -75,6 +77,11 @@ class Sweep:
             log.warning("queue.no_room", reply=str(after[0]), reason=after[1])
         elif before is not None and after is None:
             log.info("queue.room_again")
+
+    async def renew(self) -> None:
+        """Keep our leases: an attempt may take longer than one lasts, and it must not be made twice meanwhile."""
+        now = self._clock()
+        await self._store.renew_leases(now=now, until=now + self._settings.lease_for)
 
     async def expire(self) -> None:
         """End copies whose time ran out, and take back leases that were never settled."""

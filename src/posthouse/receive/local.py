@@ -1,7 +1,7 @@
 """Mail from commands on this machine: ``posthouse send`` and whatever calls it as sendmail.
 
-Shape: `LocalDesk.submit` goes the way of a message that came by SMTP (room, routes, repairs, Received, commit); only the
-dialogue is missing. It works with and without a running node.
+Shape: `LocalDesk.submit` goes the way of a message that came by SMTP (room, routes, repairs, Received, commit); only
+the dialogue is missing. It works with and without a running node.
 Failures: `NotTaken` values for what the sender can understand; `StoreUnavailable` becomes one too, marked temporary.
 """
 

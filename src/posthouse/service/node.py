@@ -12,7 +12,6 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
-from ipaddress import ip_address
 from random import Random
 from typing import Any
 
@@ -27,6 +26,7 @@ from posthouse.deliver.secrets import SecretOpener
 from posthouse.deliver.smtp import SessionLog
 from posthouse.deliver.worker import Worker
 from posthouse.mail.address import Address
+from posthouse.net.connect import is_own_address
 from posthouse.operate.configuration import Configuration
 from posthouse.operate.control import ControlServer
 from posthouse.operate.names import FLOW_FILE
@@ -254,7 +254,7 @@ class Node:
         """Whether an address is one of our listeners, also where a listener takes every address of the machine."""
         for ends in self._receiver.addresses.values():
             for end in ends:
-                if end.port == port and (end.ip == ip or (end.ip in {"0.0.0.0", "::"} and ip_address(ip).is_loopback)):
+                if end.port == port and (end.ip == ip or (end.ip in {"0.0.0.0", "::"} and is_own_address(ip))):
                     return True
         return False
 

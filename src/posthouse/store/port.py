@@ -268,6 +268,9 @@ class Queueing(Protocol):
         """Turn leases back into due copies: all of `owner` (a node that starts after a crash), or, with None, those
         whose time is over. Writes a LEASE_RETURNED event for each. Returns the number of copies."""
 
+    async def renew_leases(self, *, now: datetime, until: datetime) -> int:
+        """Keep the leases of this node that would end before `until`: it lives, and works on them. Returns how many."""
+
     async def overdue(self, now: datetime, *, limit: int) -> list[Lease]:
         """Lease (as `lease` does, to this node) pending copies whose message expired before `now`, for the bounce."""
 

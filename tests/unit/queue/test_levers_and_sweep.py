@@ -97,6 +97,30 @@ async def test_a_sender_is_told_of_a_delay_once_and_the_copy_still_waits(rig: Ri
     assert (await rig.story(notice)).message.origin is Origin.DELAY_NOTICE
 
 
+async def test_an_attempt_that_takes_longer_than_a_lease_is_not_made_twice(rig: Rig) -> None:
+    rig.deliveries.gate.clear()
+    message = await rig.send("x@a.example")
+    await rig.attempts(1)
+    for _ in range(3):
+        rig.advance(minutes=20)
+        await rig.sweep.renew()
+        await rig.sweep.expire()
+        await rig.dispatcher._look()
+    assert await rig.states(message) == ["leased"]
+    rig.deliveries.gate.set()
+    await rig.until(message, "delivered")
+    assert len(rig.deliveries.jobs) == 1
+
+
+async def test_a_lease_that_nobody_renews_is_given_back(rig: Rig) -> None:
+    rig.deliveries.gate.clear()
+    message = await rig.send("x@a.example")
+    await rig.attempts(1)
+    rig.now += timedelta(minutes=31)
+    await rig.sweep.expire()
+    assert "lease_returned" in [str(e.kind) for e in (await rig.story(message)).events]
+
+
 async def test_content_is_removed_after_retention_and_the_trace_stays(rig: Rig) -> None:
     message = await rig.send("x@a.example")
     await rig.until(message, "delivered")

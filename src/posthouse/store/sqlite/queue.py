@@ -100,6 +100,16 @@ class QueueStore(Database):
 
         return await self.writer.call(give_back)
 
+    async def renew_leases(self, *, now: datetime, until: datetime) -> int:
+        """Keep the leases of this node that have not run out and would end before `until`."""
+        parameters = {"owner": self.node, "now": to_micros(now), "until": to_micros(until)}
+
+        def renew(connection: apsw.Connection) -> int:
+            connection.execute(_SQL["renew_leases"], parameters)
+            return connection.changes()
+
+        return await self.writer.call(renew)
+
     async def overdue(self, now: datetime, *, limit: int) -> list[Lease]:
         """Pending copies of expired messages, leased to this node for `NOTICE_LEASE`; `limit` counts messages."""
         parameters = {"now": to_micros(now), "limit": limit}

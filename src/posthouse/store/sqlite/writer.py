@@ -104,6 +104,10 @@ class Writer:
         self._add(Job(future, None, function))
         return future
 
+    def look_now(self) -> None:
+        """See with the next batch, not only within a second, whether the file is still at its place."""
+        self._next_look = 0.0
+
     async def close(self) -> None:
         """Write what waits, end the thread, close the connection."""
         self._closing = True

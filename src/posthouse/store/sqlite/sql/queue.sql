@@ -65,6 +65,10 @@ FROM json_each(:copies) AS lost
 JOIN copy ON copy.message_id = lost.value ->> 0 AND copy.position = lost.value ->> 1
 GROUP BY copy.message_id, copy.position / 1000
 
+-- name: renew_leases
+UPDATE copy SET lease_until = :until
+WHERE state = 2 AND state < 10 AND owner = :owner AND lease_until > :now AND lease_until < :until
+
 -- name: return_leases
 UPDATE copy SET state = 1, next_at = :now, owner = '', lease_until = NULL
 FROM json_each(:copies) AS lost
