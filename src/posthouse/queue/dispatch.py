@@ -4,7 +4,7 @@ Shape: `Dispatcher` owns the waiting lines. Fresh messages come from `push` stra
 store when a line has room. One task works a line as long as there is something to do and the limits allow it.
 Failures: an exception of the deliverer is a fault of ours: logged, and the copies wait for their next attempt. A store
 that cannot write results is asked again until it can; the result of an attempt is never dropped.
-Leaves to others: the attempt (``deliver``), state and time (``schedule``), writing (``settle``), expiry (``sweep``).
+Leaves to others: the route of the moment (``plan``), the attempt (``deliver``), state and time (``schedule``), writing (``settle``), expiry (``sweep``).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from posthouse.decide.policy import Policy
 from posthouse.mail.event import Event, EventKind
 from posthouse.mail.message import Lease, RecipientState, RecipientUpdate, Settlement, Waiting
 from posthouse.mail.outcome import AttemptResult, Deferred, Scope
-from posthouse.mail.route import NoRoute, Route
-from posthouse.queue.lines import NO_ROUTE_HOP, Gate, Line
+from posthouse.queue.lines import Gate, Line
+from posthouse.queue.plan import plan_job
 from posthouse.queue.port import Deliverer, Job
 from posthouse.queue.schedule import RetryPlan
 from posthouse.queue.settings import QueueSettings
@@ -210,7 +210,7 @@ class Dispatcher:
 
     async def _attempt(self, line: Line, lease: Lease) -> None:
         now = self._clock()
-        job, moved = self._plan_job(lease, now)
+        job, moved = plan_job(self._policy, lease, now)
         if moved:
             await self._settler.write(Settlement(message_id=lease.message.id, updates=tuple(moved)))
             self.wake()
@@ -219,37 +219,6 @@ class Dispatcher:
         results = await self._deliver(job)
         self._note_hop(line, results)
         await self._settler.settle(job.lease, results)
-
-    def _plan_job(self, lease: Lease, now: datetime) -> tuple[Job | None, list[RecipientUpdate]]:
-        """Route the copies by the flow of this moment; those that belong to another line now are moved there."""
-        message, staying, moved = lease.message, [], []
-        route: Route | None = None
-        for waiting in lease.waiting:
-            answer = self._policy.route(
-                message.envelope.sender,
-                waiting.recipient.address,
-                message.session.principal,
-                message.content.size_octets,
-            )
-            hop = NO_ROUTE_HOP if isinstance(answer, NoRoute) else answer.hop
-            if hop != lease.hop:
-                moved.append(
-                    RecipientUpdate(
-                        index=waiting.index, state=RecipientState.PENDING, next_at=now, hop=hop, counts_as_attempt=False
-                    )
-                )
-                continue
-            staying.append(waiting)
-            if isinstance(answer, Route):
-                route = answer
-        if not staying:
-            return None, moved
-        if len(staying) < len(lease.waiting):
-            lease = Lease(message=message, hop=lease.hop, waiting=tuple(staying), until=lease.until)
-        if route is None:
-            route = Route("", (), NO_ROUTE_HOP, "no route")
-        connectors = tuple(self._policy.outbound[name] for name in route.connectors)
-        return Job(lease=lease, route=route, connectors=connectors), moved
 
     async def _deliver(self, job: Job) -> Sequence[AttemptResult]:
         if not job.connectors:
