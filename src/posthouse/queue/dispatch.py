@@ -4,7 +4,8 @@ Shape: `Dispatcher` owns the waiting lines. Fresh messages come from `push` stra
 store when a line has room. One task works a line as long as there is something to do and the limits allow it.
 Failures: an exception of the deliverer is a fault of ours: logged, and the copies wait for their next attempt. A store
 that cannot write results is asked again until it can; the result of an attempt is never dropped.
-Leaves to others: the route of the moment (``plan``), the attempt (``deliver``), state and time (``schedule``), writing (``settle``), expiry (``sweep``).
+Leaves to others: the route of the moment (``plan``), the attempt (``deliver``), state and time (``schedule``), writing
+(``settle``), expiry (``sweep``).
 """
 
 from __future__ import annotations
