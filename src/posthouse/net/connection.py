@@ -17,7 +17,8 @@ from typing import NamedTuple, Protocol, cast
 from posthouse.mail.session import TlsFacts
 from posthouse.net.tls import FEED_OCTETS, TlsPump
 
-RECEIVE_OCTETS = 256 * 1024
+RECEIVE_OCTETS = 64 * 1024
+"""Also what one read can make a handler answer before it is told to stop: short commands have longer replies."""
 HANDSHAKE_SECONDS = 30.0
 LINGER_SECONDS = 5.0
 HIGH_WATER = 256 * 1024

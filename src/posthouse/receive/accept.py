@@ -213,7 +213,8 @@ class Taking:
             spool.discard()
             answered(*_refusal_of(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear that we do not have it
-            # The file stays: nobody knows how far the store came, and what it does not know it removes at its start.
+            # Once the store was asked nobody knows how far it came: what it does not know it removes at its start.
+            self.discard()
             answered(*_refusal_of(error))
         else:
             self._accepted(message, handover, answered)

@@ -125,6 +125,8 @@ class ServerSession:
         if not self._is_waiting:
             self._resume()
             self._drive()
+        elif self._machine.state is State.HANDSHAKE:
+            self._resume()
 
     def ended(self) -> None:
         """The client has said all it will say; what is complete is still done and answered."""
@@ -356,6 +358,7 @@ class ServerSession:
             self._is_waiting = False
             if not self._is_gone:
                 self._machine.challenge(result)
+                self._resume()
                 self._drive()
             return
         self._exchange = None

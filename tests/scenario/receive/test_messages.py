@@ -344,10 +344,12 @@ async def test_a_stop_sends_idle_sessions_away_and_lets_a_running_message_finish
         stopping = asyncio.create_task(office.receiver.drain(timedelta(seconds=30)))
         assert (await idle.reply()).startswith("421 4.3.2 ")
         assert await idle.rest() == b""
+        idle.close()
         with pytest.raises(OSError):
             await Client.connect(port)
         assert (await busy.say(f"{LETTER}\r\n.")).startswith("250 ")
         assert (await busy.reply()).startswith("421 4.3.2 ")
+        busy.close()
         assert await stopping == 0
         assert len(office.intake.messages) == 1
 

@@ -82,12 +82,14 @@ class MemoryIntake:
         self.spool_fails_after: int | None = None
         self.spools: list[FileSpool] = []
         self.asked = asyncio.Event()
+        self._number = 0
 
     def refusal(self) -> tuple[Reply, str] | None:
         return self.answer
 
     def new_id(self, now: datetime) -> MessageId:
-        return make_message_id(int(now.timestamp() * 1000), len(self.messages) + 1)
+        self._number += 1
+        return make_message_id(int(now.timestamp() * 1000), self._number)
 
     def expires_at(self, received_at: datetime) -> datetime:
         return received_at + timedelta(hours=24)

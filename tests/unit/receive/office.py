@@ -149,11 +149,18 @@ async def open_office(
     inline_octets: int = 64 * 1024,
     max_connections: int = 1000,
     max_received: int = 30,
+    intake: MemoryIntake | None = None,
+    keeping: Keeping | None = None,
 ) -> AsyncIterator[Office]:
-    """Start a receiver; it is stopped at the end."""
+    """Start a receiver; it is stopped at the end.
+
+    Args:
+        intake, keeping: Take the place of those in memory.
+    """
     clock, slept = Clock(), []
-    intake = MemoryIntake(directory, clock, inline_octets)
-    store, sealer = MemoryAccounts(), Sealer(b"k" * 32)
+    intake = intake or MemoryIntake(directory, clock, inline_octets)
+    memory, sealer = MemoryAccounts(), Sealer(b"k" * 32)
+    store = keeping or cast("Keeping", memory)
     login = login or LoginSettings()
 
     async def sleep(seconds: float) -> None:
@@ -164,7 +171,7 @@ async def open_office(
         hostname=HOSTNAME,
         policy=flow or policy(),
         intake=intake,
-        store=cast("Keeping", store),
+        store=store,
         login=login,
         sealer=sealer,
         clock=clock.now,
@@ -174,9 +181,9 @@ async def open_office(
         max_connections=max_connections,
         sleep=sleep,
     )
-    accounts = Accounts(cast("Keeping", store), sealer, clock=clock.now, keeps_cram_secrets=login.allow_cram_md5)
+    accounts = Accounts(store, sealer, clock=clock.now, keeps_cram_secrets=login.allow_cram_md5)
     await receiver.start()
     try:
-        yield Office(receiver, intake, store, accounts, clock, slept)
+        yield Office(receiver, intake, memory, accounts, clock, slept)
     finally:
         await receiver.drain(timedelta(0))
