@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.unit.receive.memory import octets_of
+from tests.unit.receive.memory import Clock, FileSpool, MemoryIntake, octets_of
 from tests.unit.receive.office import HOSTNAME, STRANGERS, Client, listener, open_office, policy
 
+from posthouse.decide.policy import Policy, Rights
 from posthouse.mail.address import Address
-from posthouse.mail.message import InlineContent, SpooledContent
+from posthouse.mail.message import InlineContent, Message, SpooledContent
 from posthouse.mail.reply import Reply
+from posthouse.mail.verdict import Verdict
 from posthouse.receive.port import NotTaken
 from posthouse.store.port import StoreUnavailable
 
@@ -375,3 +378,59 @@ async def test_a_thousand_connections_are_served_at_once(tmp_path: Path) -> None
             client.close()
         while office.receiver.open_connections["in"]:
             await asyncio.sleep(0)
+
+
+class FaultyPolicy(Policy):
+    """Has a fault for one sender."""
+
+    def judge_sender(self, rights: Rights | None, sender: Address | None) -> Verdict:
+        if sender is not None and sender.local == "fault":
+            raise RuntimeError("a fault of ours")
+        return super().judge_sender(rights, sender)
+
+
+async def test_a_fault_of_ours_ends_its_session_alone(tmp_path: Path) -> None:
+    async with open_office(tmp_path, flow=FaultyPolicy(policy().flow)) as office:
+        unlucky, other = await office.client(), await office.client()
+        await unlucky.greet()
+        await other.greet()
+        assert await unlucky.say("MAIL FROM:<fault@example.com>") == (
+            "421 4.3.0 Internal error, closing transmission channel"
+        )
+        assert await unlucky.rest() == b""
+        unlucky.close()
+        assert (await other.mail(LETTER)).startswith("250 ")
+
+
+async def test_an_intake_that_refuses_at_once_is_heard_too(tmp_path: Path) -> None:
+    class Refusing(MemoryIntake):
+        def enqueue(self, message: Message) -> Awaitable[None]:  # type: ignore[override]
+            raise StoreUnavailable("closed")
+
+    async with open_office(tmp_path, intake=Refusing(tmp_path, Clock(), 1000)) as office:
+        client = await office.client()
+        await client.greet()
+        assert (await client.mail(LETTER)).startswith("451 4.3.0 ")
+        assert (await client.mail(f"{LETTER}\r\n" + "line\r\n" * 1000)).startswith("451 4.3.0 ")
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_large_message_in_a_loop_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
+    hops = "".join(f"Received: from a by hop{n}.example; Wed, 4 Mar 2026 05:06:07 +0000\r\n" for n in range(6))
+    async with open_office(tmp_path, max_received=5, inline_octets=1000) as office:
+        client = await office.client()
+        await client.greet()
+        assert (await client.mail(hops + LETTER + "\r\n" + "line\r\n" * 1000)).startswith("554 5.4.14 ")
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_spool_that_cannot_be_opened_is_answered_at_the_end(tmp_path: Path) -> None:
+    class Full(MemoryIntake):
+        def open_spool(self) -> FileSpool:
+            raise StoreUnavailable("no space left on device", disk_full=True)
+
+    async with open_office(tmp_path, intake=Full(tmp_path, Clock(), 1000)) as office:
+        client = await office.client()
+        await client.greet()
+        assert (await client.mail(LETTER + "\r\n" + "line\r\n" * 10_000)).startswith("452 4.3.1 ")
+        assert (await client.mail(LETTER)).startswith("250 ")

@@ -285,3 +285,97 @@ async def test_last_words_to_a_peer_that_was_reset_are_no_error() -> None:
         server.connection.close(linger=True)
         await server.closing.wait()
     assert server.calls.count("closed") == 1
+
+
+async def test_a_broken_record_ends_the_connection_with_its_reason(context: ssl.SSLContext) -> None:
+    class Implicit(Recorder):
+        def connected(self, connection: Connection) -> None:
+            super().connected(connection)
+            connection.start_tls(context, server_side=True)
+
+    server = Implicit()
+    async with serving(lambda: server) as port:
+        client = await connect(port)
+        client.connection.start_tls(ClientTls.towards("x", "encryption").context, server_side=False)
+        await client.until(lambda: client.facts is not None)
+        client.connection._transport.write(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+        await server.closing.wait()
+    assert server.reason.startswith("TLS failed: ")
+    assert isinstance(server.error, ssl.SSLError)
+
+
+async def test_a_peer_that_leaves_in_mid_handshake_is_told_as_that(context: ssl.SSLContext) -> None:
+    class Implicit(Recorder):
+        def connected(self, connection: Connection) -> None:
+            super().connected(connection)
+            connection.start_tls(context, server_side=True)
+
+    server = Implicit()
+    async with serving(lambda: server) as port:
+        client = await connect(port)
+        client.connection.write(b"\x16\x03\x01")
+        client.connection.close()
+        await server.closing.wait()
+    assert server.reason == "the peer closed during the TLS handshake"
+
+
+async def test_a_client_certificate_proves_its_name_to_the_server(authority: Authority) -> None:
+    pair, device = authority.issue("mail.example.com"), authority.issue("device.example.com", as_file="device")
+    asking = server_context(pair.certificate, pair.key, ask_client=True, client_ca=authority.file)
+
+    class Implicit(Recorder):
+        def connected(self, connection: Connection) -> None:
+            super().connected(connection)
+            connection.start_tls(asking, server_side=True)
+
+    server = Implicit()
+    async with serving(lambda: server) as port:
+        client = await connect(port)
+        tls = ClientTls.towards(
+            "mail.example.com", "domain", ca=authority.file, certificate=device.certificate, key=device.key
+        )
+        client.connection.start_tls(tls.context, server_side=False, server_hostname=tls.server_hostname)
+        await server.until(lambda: server.facts is not None)
+        assert server.facts is not None
+        assert server.facts.peer_names == ("device.example.com",)
+        client.connection.abort()
+
+
+async def test_what_was_written_before_close_arrives_and_what_comes_after_does_not() -> None:
+    class Says(Recorder):
+        def connected(self, connection: Connection) -> None:
+            super().connected(connection)
+            connection.send(b"one ")
+            connection.write(b"two")
+            connection.close()
+            connection.write(b" three")
+            connection.send(b" four")
+            connection.close()
+
+    async with serving(Says) as port:
+        client = await connect(port)
+        await client.closing.wait()
+        assert bytes(client.data) == b"one two"
+    assert client.reason == REMOTE
+
+
+async def test_another_handler_takes_over_and_is_told_the_rest() -> None:
+    second = Recorder()
+
+    class First(Recorder):
+        def received(self, data: memoryview | bytes) -> None:
+            super().received(data)
+            second.connection = self.connection
+            self.connection.hand_over(second)
+
+    first = First()
+    async with serving(lambda: first) as port:
+        client = await connect(port)
+        client.connection.send(b"one")
+        await first.until(lambda: "received" in first.calls)
+        client.connection.send(b"two")
+        await second.until(lambda: "received" in second.calls)
+        client.connection.close()
+        await second.closing.wait()
+    assert (bytes(first.data), bytes(second.data)) == (b"one", b"two")
+    assert "closed" not in first.calls

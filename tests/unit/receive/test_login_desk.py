@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import cast
 
@@ -114,3 +115,27 @@ async def test_a_guess_longer_than_any_password_is_not_even_hashed() -> None:
     bench = Bench()
     await bench.accounts.create("scanner", PASSWORD, ["*"])
     assert not await bench.ask("scanner", PASSWORD + "x" * 1000)
+
+
+async def test_when_too_many_checks_wait_the_answer_is_temporary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login_module, "MAX_WAITING", 3)
+    bench = Bench(concurrent_checks=1, failures_before_ban=1000)
+    await bench.accounts.create("scanner", PASSWORD, ["*"])
+    answers = await asyncio.gather(*(bench.desk.check_password("scanner", f"guess {n}", caller()) for n in range(10)))
+    codes = sorted(answer.reply.code for answer in answers if isinstance(answer, Denied))
+    assert codes == [454] * 7 + [535] * 3
+
+
+async def test_a_disabled_account_is_refused_after_a_proof_too() -> None:
+    bench = Bench()
+    await bench.accounts.create("scanner", PASSWORD, ["*"])
+    assert isinstance(await bench.desk.check_proof("scanner", None, caller()), Granted)
+    await bench.accounts.set_disabled("scanner", True)
+    assert isinstance(await bench.desk.check_proof("scanner", None, caller()), Denied)
+    assert isinstance(await bench.desk.check_proof("nobody", None, caller()), Denied)
+    bench.store.is_broken = True
+    for answer in (
+        await bench.desk.check_proof("scanner", None, caller()),
+        await bench.desk.check_certificate("", ("scanner",), caller()),
+    ):
+        assert isinstance(answer, Denied) and answer.reply.code == 454
