@@ -12,8 +12,8 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")])
 README = CHECKOUT / "README.md"
-# A command stands at the start of a line of code or of a code span: `posthouse queue list`.
-COMMAND = re.compile(r"(?:^|`|\$ )(posthouse|m365emu)((?: [a-z][a-z-]*)+)", re.MULTILINE)
+# A command stands at the start of a line of code or of a code span: `posthouse queue list`. Ready lines begin alike.
+COMMAND = re.compile(r"(?:^|`|\$ )(posthouse|m365emu)(?! ready)((?: [a-z][a-z-]*)+)", re.MULTILINE)
 
 
 def commands() -> list[str]:
