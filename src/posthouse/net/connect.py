@@ -12,7 +12,8 @@ import socket
 from collections.abc import Callable
 from typing import TypeVar
 
-from posthouse.net.connection import Connection, Handler
+from posthouse.net.connection import Connection
+from posthouse.net.handler import Handler
 
 H = TypeVar("H", bound=Handler)
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import NamedTuple, Protocol, cast
+from typing import Protocol, cast
 
 from posthouse.mail.session import TlsFacts
+from posthouse.net.handler import LOCAL, NOBODY, REMOTE, Endpoint, Handler, endpoint
 from posthouse.net.tls import FEED_OCTETS, TlsPump
 
 RECEIVE_OCTETS = 64 * 1024
@@ -26,48 +27,8 @@ LOW_WATER = 64 * 1024
 MAX_UNSENT = 4 * 1024 * 1024
 """Unsent octets at which one more write ends the connection. Handlers stop at `HIGH_WATER` by `is_writable`."""
 
-LOCAL, REMOTE = "local", "remote"
-"""Reasons of `Handler.closed` for ordinary ends, by who ended."""
-
 _RAW = memoryview(bytearray(RECEIVE_OCTETS))
 _PLAIN = memoryview(bytearray(RECEIVE_OCTETS))
-
-
-class Endpoint(NamedTuple):
-    """One end of a connection; the address is textual, without zone, IPv4 where IPv6 only wraps it."""
-
-    ip: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
-
-
-class Handler(Protocol):
-    """Who is told what happens. Calls come from the event loop, one at a time, `connected` first, `closed` last."""
-
-    def connected(self, connection: Connection) -> None:
-        """The socket is open."""
-
-    def received(self, data: memoryview | bytes) -> None:
-        """Octets came (decrypted). `data` is valid only during the call: copy what is kept."""
-
-    def secured(self, facts: TlsFacts) -> None:
-        """The TLS handshake is done."""
-
-    def writable(self) -> None:
-        """The peer reads again, after `Connection.is_writable` was False."""
-
-    def ended(self) -> None:
-        """The peer will send no more (half-close); it may still read. Call `Connection.close` when all is said."""
-
-    def closed(self, reason: str, error: Exception | None) -> None:
-        """The connection is gone.
-
-        Args:
-            reason: `LOCAL`, `REMOTE`, or a short sentence.
-            error: What the socket or TLS said, if it was a failure.
-        """
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -291,7 +252,7 @@ class Connection(asyncio.BufferedProtocol):
         self._cancel_timer()
         error = self._error or exc
         reason = self._reason or (_sentence(error) if error is not None else REMOTE)
-        handler, self._handler = self._handler, _NOBODY
+        handler, self._handler = self._handler, NOBODY
         self._pump = None
         self._out.clear()
         handler.closed(reason, error)
@@ -408,42 +369,7 @@ class _Callback(Protocol):
     def __call__(self) -> None: ...
 
 
-class _Nobody:
-    """Stands in for the handler once it has been told of the end, so that the two no longer hold each other."""
-
-    __slots__ = ()
-
-    def connected(self, connection: Connection) -> None:
-        pass
-
-    def received(self, data: memoryview | bytes) -> None:
-        pass
-
-    def secured(self, facts: TlsFacts) -> None:
-        pass
-
-    def writable(self) -> None:
-        pass
-
-    def ended(self) -> None:
-        pass
-
-    def closed(self, reason: str, error: Exception | None) -> None:
-        pass
-
-
-_NOBODY = _Nobody()
 _NO_TRANSPORT = asyncio.Transport()
-
-
-def endpoint(name: object) -> Endpoint:
-    """An end as the socket names it; of a Unix socket, an empty address."""
-    if not isinstance(name, tuple) or len(name) < 2:
-        return Endpoint("", 0)
-    ip = str(name[0]).partition("%")[0]
-    if ip.startswith("::ffff:") and "." in ip:
-        ip = ip[7:]
-    return Endpoint(ip, int(name[1]))
 
 
 def _sentence(error: Exception) -> str:

@@ -14,8 +14,9 @@ from ipaddress import ip_address
 
 from posthouse.mail.reply import Reply
 from posthouse.mail.session import TlsFacts
-from posthouse.net.connection import Connection, Endpoint
+from posthouse.net.connection import Connection
 from posthouse.net.contexts import CertificateProblem
+from posthouse.net.handler import Endpoint
 from posthouse.receive.connection import ServerSession
 from posthouse.receive.reception import Door, note_handshake
 from posthouse.receive.wheel import Checked

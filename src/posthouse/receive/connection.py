@@ -39,8 +39,6 @@ INTERNAL_ERROR = Reply.of(421, "4.3.0", "Internal error, closing transmission ch
 
 MAX_BACKLOG_OCTETS = 64 * 1024
 """Input that may wait behind a command that is being worked on, before reading stops."""
-MAX_STRANGER_REFUSALS = 10
-"""Refused MAIL and RCPT commands of a session without rights, before it ends."""
 
 
 class ServerSession:
@@ -61,7 +59,6 @@ class ServerSession:
         "_is_waiting",
         "_machine",
         "_patience",
-        "_refusals",
         "_transaction",
         "slot",
     )
@@ -75,7 +72,6 @@ class ServerSession:
         self._door, self._connection = door, connection
         self.slot: set[Checked] | None = None
         self._patience = Patience(door.reception.wheel.now)
-        self._refusals = 0
         self._is_waiting = self._is_paused = self._is_driving = self._is_gone = False
         self._exchange: Exchange | None = None
         self._identity = Identity(door, connection, tls)
@@ -377,11 +373,7 @@ class ServerSession:
 
     def _refuse(self, stage: str, reply: Reply, reason: str, recipient: Address | None = None) -> None:
         self._note_refusal(stage, reply, reason, recipient)
-        if self._identity.rights is None:
-            self._refusals += 1
-            if self._refusals >= MAX_STRANGER_REFUSALS:
-                reply = replies.TOO_MANY_ERRORS
-        self._machine.reply(reply)
+        self._machine.reply(replies.TOO_MANY_ERRORS if self._identity.is_nuisance() else reply)
 
     def _note_refusal(self, stage: str, reply: Reply | None, reason: str, recipient: Address | None = None) -> None:
         transaction = self._transaction

@@ -20,6 +20,9 @@ from posthouse.trace.protocol_log import SessionLog
 from posthouse.wire.smtp.server import ServerMachine
 from posthouse.wire.smtp.session import Transcript
 
+MAX_STRANGER_REFUSALS = 10
+"""Refused MAIL and RCPT commands of a session without rights, before it ends."""
+
 
 class Identity:
     """The other end of one session.
@@ -38,6 +41,7 @@ class Identity:
         "_logged_in",
         "_machine",
         "_policy",
+        "_refusals",
         "_started_at",
         "id",
         "peer",
@@ -51,6 +55,7 @@ class Identity:
         self.id = SessionId(secrets.token_hex(8).upper())
         self._started_at = door.reception.clock()
         self._logged_in = False
+        self._refusals = 0
         self._facts: SessionFacts | None = None
         self._policy: Policy = door.reception.policy
         self.rights: Rights | None = None
@@ -115,6 +120,11 @@ class Identity:
                 started_at=self._started_at,
             )
         return facts
+
+    def is_nuisance(self) -> bool:
+        """Count a refusal; True when a stranger has had enough. Who is known may be wrong as often as it takes."""
+        self._refusals += 1
+        return self.rights is None and self._refusals >= MAX_STRANGER_REFUSALS
 
     def note_refusal(
         self, stage: str, reply: Reply | None, reason: str, sender: str | None, recipient: Address | None

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import errno
 
-from posthouse.net.connection import Connection, Endpoint, endpoint
+from posthouse.net.connection import Connection
+from posthouse.net.handler import Endpoint, endpoint
 from posthouse.receive.admission import Arrival
 from posthouse.receive.reception import Door
 

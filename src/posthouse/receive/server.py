@@ -17,8 +17,8 @@ import structlog
 
 from posthouse.decide.policy import Policy
 from posthouse.net.certificates import KeptOld, Reloaded, ServerCertificates, make_self_signed
-from posthouse.net.connection import Endpoint
 from posthouse.net.contexts import CertificateProblem
+from posthouse.net.handler import Endpoint
 from posthouse.receive.listener import Listener, ListenProblem
 from posthouse.receive.login import LoginDesk
 from posthouse.receive.port import Intake

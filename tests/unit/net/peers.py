@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from posthouse.mail.session import TlsFacts
-from posthouse.net.connection import Connection, Handler
+from posthouse.net.connection import Connection
+from posthouse.net.handler import Handler
 
 
 class Recorder:

@@ -13,8 +13,9 @@ from tests.unit.net.authority import Authority
 from tests.unit.net.peers import Echo, Recorder, serving
 
 from posthouse.net.connect import open_connection
-from posthouse.net.connection import LOCAL, REMOTE, Connection
+from posthouse.net.connection import Connection
 from posthouse.net.contexts import ClientTls, server_context
+from posthouse.net.handler import LOCAL, REMOTE
 
 
 @pytest.fixture
