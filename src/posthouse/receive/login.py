@@ -142,9 +142,10 @@ class LoginDesk:
         except StoreUnavailable as error:
             return Denied(AUTH_TEMPORARILY_FAILED, f"the store did not answer: {error}")
         device = _find_device(account, password)
-        if device is None and self._waiting >= MAX_WAITING:
+        is_known = device is not None or self._is_remembered(account, password)
+        if not is_known and self._waiting >= MAX_WAITING:
             return Denied(AUTH_TEMPORARILY_FAILED, "too many password checks are waiting")
-        if device is None and not await self._main_password_fits(account, password):
+        if not is_known and not await self._main_password_fits(account, password):
             return self._refuse(account, name, password.encode("utf-8", "surrogatepass"), caller, "wrong password")
         assert account is not None
         return await self._conclude(account, device, caller)
@@ -201,14 +202,15 @@ class LoginDesk:
         except SealBroken:
             return None
 
+    def _is_remembered(self, account: Account | None, password: str) -> bool:
+        if account is None or not account.password_hash or len(password) > passwords.MAX_LENGTH:
+            return False
+        return self._remembered.get(self._digest(account.password_hash, password), 0.0) > self._monotonic()
+
     async def _main_password_fits(self, account: Account | None, password: str) -> bool:
         if len(password) > passwords.MAX_LENGTH:
             return False
         stored = account.password_hash if account is not None else ""
-        key = self._digest(stored, password)
-        now = self._monotonic()
-        if stored and self._remembered.get(key, 0.0) > now:
-            return True
         self._waiting += 1
         try:
             fits = await asyncio.get_running_loop().run_in_executor(
@@ -218,7 +220,7 @@ class LoginDesk:
             self._waiting -= 1
         if not stored or not fits:
             return False
-        self._remembered[key] = now + self._settings.cache_for.total_seconds()
+        self._remembered[self._digest(stored, password)] = self._monotonic() + self._settings.cache_for.total_seconds()
         if len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)
         return True
