@@ -81,6 +81,7 @@ class Intake:
         self._policy, self._settings = policy, settings
         self._clock, self._random = clock, random
         self.inline_octets = store.inline_octets
+        self._newest_id = MessageId(0)
         self._door_minute, self._door_count = 0, 0
         self._recording: set[asyncio.Future[None]] = set()
 
@@ -93,8 +94,10 @@ class Intake:
         return self._guard.refusal()
 
     def new_id(self, now: datetime) -> MessageId:
-        """A fresh id."""
-        return make_message_id(int(now.timestamp() * 1000), self._random.getrandbits(22))
+        """A fresh id, above all that this node gave before: two of one millisecond never meet."""
+        fresh = make_message_id(int(now.timestamp() * 1000), self._random.getrandbits(22))
+        self._newest_id = fresh if fresh > self._newest_id else MessageId(self._newest_id + 1)
+        return self._newest_id
 
     def expires_at(self, received_at: datetime) -> datetime:
         """When attempts for a message received then will end."""

@@ -37,6 +37,13 @@ async def test_a_fresh_message_is_delivered_from_memory_with_its_octets(rig: Rig
     assert kinds == ["accepted", "delivered"]
 
 
+async def test_ids_of_one_millisecond_never_meet(rig: Rig) -> None:
+    ids = [rig.intake.new_id(rig.now) for _ in range(20_000)]
+    assert ids == sorted(set(ids))
+    rig.now -= timedelta(minutes=1)
+    assert rig.intake.new_id(rig.now) > ids[-1], "also when the clock steps back"
+
+
 async def test_copies_for_different_hops_are_different_attempts(rig: Rig) -> None:
     rig.deliveries.script = down_for("a")  # type: ignore[assignment]
     message = await rig.send("x@a.example", "y@b.example", "z@b.example")
