@@ -81,6 +81,17 @@ async def test_a_lease_whose_time_is_over_comes_back(store: Store) -> None:
     assert lease.message.id == message_id(1)
 
 
+async def test_a_node_that_lives_keeps_its_leases(open_as: OpenAs) -> None:
+    one, two = await open_as("one"), await open_as("two")
+    await one.accept(taken(letter(1), state=LEASED, lease=MINUTE))
+    await one.accept(taken(letter(2), state=LEASED, lease=4 * HOUR))
+    await two.accept(taken(letter(3), state=LEASED, lease=MINUTE))
+    assert await one.renew_leases(now=NOW, until=NOW + HOUR) == 1
+    assert await one.renew_leases(now=NOW, until=NOW + HOUR) == 0
+    assert await one.return_leases(owner=None, now=NOW + 59 * MINUTE) == 1
+    assert await one.return_leases(owner=None, now=NOW + 2 * HOUR) == 1
+
+
 async def test_a_returned_lease_is_in_the_story_of_the_message(store: Store) -> None:
     message = letter(1, to=("a@x.example", "b@x.example"))
     await store.accept(taken(message, state=LEASED))

@@ -9,9 +9,10 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from tests.store.samples import DAY, DELIVERED, MINUTE, NOW, letter, message_id, settlement, taken, update
+from tests.store.samples import DAY, DELIVERED, HELD, MINUTE, NOW, letter, message_id, settlement, taken, update
 
-from posthouse.mail.message import SpooledContent
+from posthouse.mail.event import EventKind
+from posthouse.mail.message import InlineContent, SpooledContent
 from posthouse.store.port import SpoolFile, StoreUnavailable
 from posthouse.store.sqlite.store import SqliteStore
 
@@ -144,6 +145,30 @@ async def test_a_missing_or_short_file_is_found(tmp_path: Path) -> None:
     assert any(f"{short} has 1 octets, 1000 are expected" in problem for problem in problems)
     with pytest.raises(StoreUnavailable, match="missing"):
         await asyncio.gather(store.content(message_id(1)), store.content(message_id(2)))
+    await store.close()
+
+
+async def test_a_message_whose_content_is_missing_is_held_and_stops_no_other(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    lost = letter(1, content=await stream(store.open_spool(), b"x" * 1000, 1))
+    await store.accept(taken(lost))
+    await store.accept(taken(letter(2)))
+    files(store)[0].unlink()
+    (lease,) = await store.lease("relay", now=NOW, until=NOW + MINUTE, limit=9)
+    assert lease.message.id == message_id(2)
+    story = await store.story(lost.id)
+    assert story is not None
+    assert (story.rows[0].state, story.events[-1].kind) == (HELD, EventKind.HELD)
+    assert "content of the message is missing" in story.rows[0].last_reply
+    await store.close()
+
+
+async def test_an_expired_message_can_be_bounced_without_its_content(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    await store.accept(taken(letter(1, content=await stream(store.open_spool(), b"x" * 1000, 1))))
+    files(store)[0].unlink()
+    (lease,) = await store.overdue(NOW + 2 * DAY, limit=9)
+    assert lease.message.content == InlineContent(b"")
     await store.close()
 
 

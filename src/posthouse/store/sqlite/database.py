@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from posthouse.store.sqlite.encode import Encoder
 from posthouse.store.sqlite.reader import Reader
 from posthouse.store.sqlite.spool import Spool
 from posthouse.store.sqlite.writer import Writer
@@ -15,7 +16,7 @@ class Database:
     Attributes:
         node: Owner of the leases that this store gives.
         path: The database file.
-        writer, reader, spool: Set by ``SqliteStore.open``.
+        writer, reader, spool, encoder: Set by ``SqliteStore.open``.
     """
 
     node: str
@@ -23,3 +24,4 @@ class Database:
     writer: Writer
     reader: Reader
     spool: Spool
+    encoder: Encoder

@@ -80,7 +80,8 @@ def migrate(connection: apsw.Connection, path: Path, migrations: list[Migration]
             connection.execute(
                 "INSERT INTO migration VALUES (?, ?, ?)", (migration.number, migration.name, migration.sha256)
             )
-        connection.pragma("application_id", APPLICATION_ID)
+        if len(applied) < len(known):
+            connection.pragma("application_id", APPLICATION_ID)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

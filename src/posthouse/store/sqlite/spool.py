@@ -26,7 +26,8 @@ from posthouse.store.sqlite.connect import unavailable
 DIRECTORY = "spool"
 SUFFIX = ".mail"
 _PIECE_OCTETS = 1 << 20
-_THREADS = 2
+_THREADS = 8
+"""More than cores: syncs that wait together share the work of the file system."""
 
 
 class SpoolWriter:

@@ -1,8 +1,8 @@
 """The SQLite store: its life, and the way in and out of mail.
 
-Shape: `SqliteStore` implements ``posthouse.store.port.Store``; the parts stand in ``queue``, ``trace``, ``retention``
-and ``keeping``. `accept`, `accept_many`, `settle` and `record` are plain functions that return a future: rows are made
-at once, written with the next batch.
+Shape: `SqliteStore` implements ``posthouse.store.port.Store``; the parts stand in ``leases``, ``queue``, ``trace``,
+``retention`` and ``keeping``. `accept`, `accept_many`, `settle` and `record` are plain functions that return a future:
+rows are made at once, written with the next batch.
 Failures: `StoreUnavailable`; ``ValueError`` for a broken promise of the caller, such as a message id used twice.
 Settling: a final state stays final, except that DELIVERED is always written down, because it tells what happened. A
 settlement that comes too late (its copies were cancelled, or settled by another attempt) changes nothing but the
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import apsw
@@ -28,6 +29,7 @@ from posthouse.store.sqlite.checkpoint import Checkpointer
 from posthouse.store.sqlite.connect import DATABASE, ENVIRONMENT_ERRORS, open_writer, unavailable
 from posthouse.store.sqlite.encode import Encoder, Rows, journal_rows
 from posthouse.store.sqlite.keeping import KeepingStore
+from posthouse.store.sqlite.leases import LeaseStore
 from posthouse.store.sqlite.migrate import migrate
 from posthouse.store.sqlite.queue import QueueStore
 from posthouse.store.sqlite.reader import Reader
@@ -42,7 +44,7 @@ from posthouse.store.sqlite.writer import Writer
 _IS_NAMED = read_statements("retention")["is_named"]
 
 
-class SqliteStore(QueueStore, TraceStore, RetentionStore, KeepingStore):
+class SqliteStore(LeaseStore, QueueStore, TraceStore, RetentionStore, KeepingStore):
     """Keeps everything in one directory: ``posthouse.db`` and ``spool/``.
 
     Args:
@@ -67,11 +69,10 @@ class SqliteStore(QueueStore, TraceStore, RetentionStore, KeepingStore):
         if self._checkpointer is not None:
             raise RuntimeError("the store is open already")
         self.spool = Spool(self.directory / SPOOL_DIRECTORY)
-        connection = await asyncio.to_thread(self._prepare)
-        self.reader = Reader(self.path)
-        self._checkpointer = Checkpointer(open_writer(self.path))
+        connection, checkpointing, self.reader = await asyncio.to_thread(self._prepare)
+        self._checkpointer = Checkpointer(checkpointing)
         self.writer = Writer(connection, self.path, asyncio.get_running_loop(), self._checkpointer.after_batch)
-        self._encoder = Encoder(self.node, self.spool.directory, Segments(self.writer.call).next)
+        self.encoder = Encoder(self.node, self.spool.directory, Segments(self.writer.call).next)
 
     async def close(self) -> None:
         """Finish what was begun, then close. Idempotent."""
@@ -85,15 +86,15 @@ class SqliteStore(QueueStore, TraceStore, RetentionStore, KeepingStore):
 
     def accept(self, new: NewMessage) -> asyncio.Future[None]:
         """Write message, copies, content and events; the future resolves when they are on disk."""
-        return self._submit_accepted(self._encoder.accept(new), (new,), new.message.id)
+        return self._submit_accepted(self.encoder.accept(new), (new,), new.message.id)
 
     def accept_many(self, new: Sequence[NewMessage]) -> asyncio.Future[None]:
         """The same for several messages of one transaction; they may share one spool file."""
-        return self._submit_accepted(self._encoder.accept_many(new), new)
+        return self._submit_accepted(self.encoder.accept_many(new), new)
 
     def settle(self, settlement: Settlement) -> asyncio.Future[None]:
         """Write new states, events and notices of one message in one transaction."""
-        return self.writer.submit(self._encoder.settle(settlement), settlement.message_id)
+        return self.writer.submit(self.encoder.settle(settlement), settlement.message_id)
 
     def record(self, events: Sequence[Event]) -> asyncio.Future[None]:
         """Write events that change no state."""
@@ -124,26 +125,28 @@ class SqliteStore(QueueStore, TraceStore, RetentionStore, KeepingStore):
 
         return release
 
-    def _prepare(self) -> apsw.Connection:
-        """Directory, file, schema; the connection becomes the writer's."""
+    def _prepare(self) -> tuple[apsw.Connection, apsw.Connection, Reader]:
+        """Directory, file, schema; the connections become the writer's and the checkpointer's."""
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.directory / SPOOL_DIRECTORY).mkdir(mode=0o700, exist_ok=True)
+            self.spool.directory.mkdir(mode=0o700, exist_ok=True)
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             sync_directory(self.directory)
         except OSError as error:
             raise unavailable(error, self.path) from error
         try:
-            connection = open_writer(self.path)
-            try:
-                migrate(connection, self.path)
-                self._remove_orphans(connection)
-            except BaseException:
-                connection.close()
-                raise
+            with ExitStack() as opened:
+                writing = open_writer(self.path)
+                opened.callback(writing.close)
+                migrate(writing, self.path)
+                self._remove_orphans(writing)
+                checkpointing = open_writer(self.path)
+                opened.callback(checkpointing.close)
+                reader = Reader(self.path)
+                opened.pop_all()
         except ENVIRONMENT_ERRORS as error:
             raise unavailable(error, self.path) from error
-        return connection
+        return writing, checkpointing, reader
 
     def _remove_orphans(self, connection: apsw.Connection) -> None:
         """Crash state B. Each name is looked up afresh: another process may commit between two of them."""
