@@ -60,7 +60,7 @@ async def test_the_log_begins_again_while_the_writer_works(tmp_path: Path) -> No
     path = tmp_path / "log.db"
     writer = open_writer(path)
     writer.execute("CREATE TABLE t (data BLOB)")
-    checkpointer = Checkpointer(open_writer(path), log_pages=50)
+    checkpointer = Checkpointer(open_writer(path), log_octets=200_000)
     lengths = []
     for _ in range(3000):
         writer.execute("INSERT INTO t VALUES (zeroblob(20000))")

@@ -13,9 +13,10 @@ import threading
 
 import apsw
 
-LOG_PAGES = 16384
-"""Pages in the log (64 MiB) above which it is copied."""
-_LAST_PAGES = 1000
+LOG_OCTETS = 64 << 20
+"""Length of the log above which it is copied."""
+_LAST_OCTETS = 4 << 20
+"""What the writer may be asked to copy between two batches."""
 _PASSES = 4
 _LOOK_SECONDS = 0.1
 
@@ -25,12 +26,14 @@ class Checkpointer:
 
     Args:
         connection: Used by nobody else from now on; closed by `close`.
-        log_pages: Length of the log that starts the copying.
+        log_octets: Length of the log that starts the copying.
     """
 
-    def __init__(self, connection: apsw.Connection, log_pages: int = LOG_PAGES) -> None:
+    def __init__(self, connection: apsw.Connection, log_octets: int = LOG_OCTETS) -> None:
+        page_octets: int = connection.pragma("page_size")
         self._connection = connection
-        self._log_pages = log_pages
+        self._log_pages = log_octets // page_octets
+        self._last_pages = _LAST_OCTETS // page_octets
         self._rung = threading.Event()
         self._closing = threading.Event()
         self._finish = False
@@ -61,7 +64,7 @@ class Checkpointer:
                 continue
             for _ in range(_PASSES):
                 left = _copy(self._connection)
-                if left is None or left < _LAST_PAGES or self._closing.is_set():
+                if left is None or left < self._last_pages or self._closing.is_set():
                     break
             self._finish = True
 
