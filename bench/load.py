@@ -1,4 +1,4 @@
-"""smtp-source drives one server, while a probe measures the time to the 250 and /proc tells what it costs.
+"""smtp-source or ``bulk`` drives one server, while a probe measures the time to the 250 and /proc tells what it costs.
 
 Shape: `Load` is what is sent, `Sample` is what one run gave. A run has a short warm-up, whose rate decides how many
 messages fill the wanted seconds.
@@ -26,9 +26,10 @@ class BenchFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What smtp-source sends.
+    """What is sent.
 
     Attributes:
+        bulk: By ``bench.bulk`` instead of smtp-source.
         size: Octets of a message's body.
         kept: One connection for many messages, or a new one for each.
         warm_up: Messages before the clock runs.
@@ -39,6 +40,7 @@ class Load:
     kept: bool
     warm_up: int
     most: int
+    bulk: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +55,24 @@ class Sample:
 
 
 def send(port: int, load: Load, count: int) -> float:
-    """Let smtp-source send; the seconds it took."""
+    """Let the generator send; the seconds it took."""
     sessions = min(SESSIONS, count)
-    command: list[str] = [str(require("smtp-source")), "-s", str(sessions), "-m", str(count), "-l", str(load.size)]
-    command += ["-f", "bench@example.com", "-t", "bench@example.net", *(["-d"] if load.kept else [])]
+    command = _bulk(port, load, sessions, count) if load.bulk else _smtp_source(port, load, sessions, count)
     begin = time.perf_counter()
-    done = run([*command, f"127.0.0.1:{port}"], seconds=300)
+    done = run(command, seconds=300)
     if done.code != 0:
-        raise BenchFailed(f"smtp-source ended with {done.code}: {done.output[-500:]}")
+        raise BenchFailed(f"the load generator ended with {done.code}: {done.output[-500:]}")
     return time.perf_counter() - begin
+
+
+def _smtp_source(port: int, load: Load, sessions: int, count: int) -> list[str]:
+    command = [str(require("smtp-source")), "-s", str(sessions), "-m", str(count), "-l", str(load.size)]
+    command += ["-f", "bench@example.com", "-t", "bench@example.net", *(["-d"] if load.kept else [])]
+    return [*command, f"127.0.0.1:{port}"]
+
+
+def _bulk(port: int, load: Load, sessions: int, count: int) -> list[str]:
+    return [sys.executable, "-m", "bench.bulk", *(str(number) for number in (port, sessions, count, load.size))]
 
 
 def measure_accept(server: Running, load: Load, seconds: float) -> Sample:

@@ -25,6 +25,7 @@ ACCEPT = {
     "4 KB, new connections": Load(size=4096, kept=False, warm_up=400, most=20_000),
     "100 KB, kept connections": Load(size=100_000, kept=True, warm_up=100, most=10_000),
     "5 MB, kept connections": Load(size=5_000_000, kept=True, warm_up=20, most=400),
+    "5 MB, bulk sender": Load(size=5_000_000, kept=True, warm_up=20, most=1_000, bulk=True),
 }
 RELAY = "relay of 4 KB, end to end"
 RELAY_LOAD = Load(size=4096, kept=True, warm_up=0, most=0)

@@ -23,7 +23,7 @@ from tests.peers.programs import SEARCH_PATH, run
 from bench.load import Sample
 from bench.plan import ACCEPT, RELAY, Figures, Size
 
-KEPT, NEW, MIDDLE, BIG = ACCEPT
+KEPT, NEW, MIDDLE, BIG, BULK = ACCEPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +68,14 @@ def goals(figures: Figures) -> list[Goal]:
         return _ratio(rate(figures, scenario, "Posthouse"), rate(figures, scenario, peer))
 
     p99 = [latency(figures, KEPT, name, 99) for name in ("Posthouse", "Postfix")]
-    small, big = (peak_memory(figures, scenario, "Posthouse") for scenario in (KEPT, BIG))
+    small, big = (peak_memory(figures, scenario, "Posthouse") for scenario in (KEPT, BULK))
     idle = figures.idle.get("Posthouse")
     return [
         Goal(text="accept, 4 KB, against Postfix", wanted=8, reached=against(KEPT, "Postfix")),
         Goal(text="accept, 4 KB, against smtp-sink", wanted=0.3, reached=against(KEPT, "smtp-sink")),
         Goal(text="relay end to end, against Postfix", wanted=6, reached=against(RELAY, "Postfix")),
         Goal(text="p99 to the 250, against Postfix", wanted=1, reached=_ratio(*p99), less_is_better=True),
-        Goal(text="accept, 5 MB, against Postfix", wanted=2, reached=against(BIG, "Postfix")),
+        Goal(text="accept, 5 MB, against Postfix", wanted=2, reached=against(BULK, "Postfix")),
         Goal(
             text="peak memory at 5 MB against 4 KB (flat)", wanted=1.5, reached=_ratio(big, small), less_is_better=True
         ),
@@ -147,7 +147,9 @@ Written by `make bench`; run it to have the figures of your own machine. Absolut
 hour. What can be compared are peers of one run. smtp-source sends over 20 sessions; one more client, beside it,
 measures the time from the final dot to the 250. Delivery is held back at Posthouse (a paused connector) and Postfix
 (its hold queue), both of which put each message on disk before the 250; smtp-sink and aiosmtpd keep nothing and show
-what the load generator and plain Python could reach. Memory is the proportional set size of all processes of a server.
+what the load generator and plain Python could reach. For 5 MB smtp-source itself is the slowest part, so a sender that
+hands its octets to the kernel in one piece (`bench/bulk.py`) sends them a second time, and the goal is judged by that.
+Memory is the proportional set size of all processes of a server.
 """
 
 
