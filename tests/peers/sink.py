@@ -42,12 +42,14 @@ class Faults:
         replies: A reply for a point instead of the good one.
         recipients: A reply for one recipient (lower case).
         cut: Close the connection at this point, without a reply.
+        stall: Never answer at this point.
         times: So many times; afterwards all goes well. Negative: always.
     """
 
     replies: dict[Point, str] = field(default_factory=dict)
     recipients: dict[str, str] = field(default_factory=dict)
     cut: Point | None = None
+    stall: Point | None = None
     times: int = -1
 
     def _spend(self) -> bool:
@@ -63,6 +65,10 @@ class Faults:
     def cuts(self, point: Point) -> bool:
         """Whether the connection ends here."""
         return self.cut == point and self._spend()
+
+    def stalls(self, point: Point) -> bool:
+        """Whether no answer ever comes here."""
+        return self.stall == point and self._spend()
 
 
 class Cut(Exception):
@@ -202,6 +208,8 @@ class _Session:
     async def _answer(self, point: Point, good: str) -> bool:
         if self.sink.faults.cuts(point):
             raise Cut
+        if self.sink.faults.stalls(point):
+            await asyncio.Event().wait()
         bad = self.sink.faults.reply(point)
         await self._say(bad or good)
         return bad is None
