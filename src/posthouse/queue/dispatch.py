@@ -36,6 +36,8 @@ log = structlog.get_logger()
 REFILL_MESSAGES = 100
 REFILL_BELOW = 64
 IDLE_LINES_KEPT = 10_000
+AFTER_A_FAULT = 100
+"""Attempts that the plan is asked for after a fault of ours: its longest interval."""
 
 
 class Dispatcher:
@@ -172,7 +174,11 @@ class Dispatcher:
         lease = line.pop()
         self._in_memory -= 1
         self._in_memory_octets -= lease.message.content.size_octets
-        await self._attempt(line, lease)
+        try:
+            await self._attempt(line, lease)
+        except Exception:  # a fault of ours must not keep a copy leased for ever
+            log.exception("queue.attempt_not_settled", message_id=lease.message.id, hop=lease.hop)
+            await self._give_back([lease], after=self._plan.interval(AFTER_A_FAULT, 0.5))
         return True
 
     async def _wait_for_turn(self, pace: Pace) -> None:
@@ -288,15 +294,17 @@ class Dispatcher:
         line.has_stored = line.has_stored or bool(leases)
         return leases
 
-    async def _give_back(self, leases: Sequence[Lease]) -> None:
+    async def _give_back(self, leases: Sequence[Lease], after: timedelta = timedelta()) -> None:
         now = self._clock()
         for lease in leases:
             updates = tuple(
-                RecipientUpdate(index=w.index, state=RecipientState.PENDING, next_at=now, counts_as_attempt=False)
+                RecipientUpdate(
+                    index=w.index, state=RecipientState.PENDING, next_at=now + after, counts_as_attempt=False
+                )
                 for w in lease.waiting
             )
-            events = (Event(now, EventKind.LEASE_RETURNED, lease.message.id),) if self._stopping else ()
-            await self._settler.write(Settlement(message_id=lease.message.id, updates=updates, events=events))
+            returned = (Event(now, EventKind.LEASE_RETURNED, lease.message.id),) if self._stopping or after else ()
+            await self._settler.write(Settlement(message_id=lease.message.id, updates=updates, events=returned))
 
     def _forget_idle_lines(self) -> None:
         idle = [hop for hop, line in self.lines.items() if not (line.leases or line.running or line.failures)]

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from random import Random
+from typing import Protocol
 
 import structlog
 
 from posthouse.mail.envelope import Notify
 from posthouse.mail.event import Event, EventKind
-from posthouse.mail.ids import show_message_id
+from posthouse.mail.ids import MessageId, show_message_id
 from posthouse.mail.message import (
     Lease,
     Message,
@@ -34,8 +36,20 @@ from posthouse.queue.settings import QueueSettings
 from posthouse.store.port import Queueing, StoreUnavailable
 
 log = structlog.get_logger()
-Place = Callable[[Message], NewMessage]
 Notice = Callable[[Message, Sequence[RecipientFailure], datetime, int], Message | str]
+
+
+class NoticeDesk(Protocol):
+    """Takes our own notices into the queue. Implemented by `Intake`."""
+
+    def new_id(self, now: datetime) -> MessageId:
+        """A fresh id."""
+
+    def place_notice(self, message: Message) -> NewMessage:
+        """Route a notice; nothing is written yet."""
+
+    def notice_written(self, new: NewMessage) -> None:
+        """The notice was committed with the settlement that caused it."""
 
 
 class Settler:
@@ -53,8 +67,11 @@ class Settler:
     ) -> None:
         self._store, self._notices, self._plan = store, notices, RetryPlan(settings)
         self._clock, self._random, self._on_final = clock, random, on_final
-        self.place: Place | None = None
-        self.on_notice: Callable[[NewMessage], None] = lambda new: None
+        self._desk: NoticeDesk | None = None
+
+    def connect(self, desk: NoticeDesk) -> None:
+        """Say where notices enter the queue: the intake, which itself needs what this settler serves."""
+        self._desk = desk
 
     async def settle(self, lease: Lease, results: Sequence[AttemptResult]) -> None:
         """Write the results of one attempt."""
@@ -113,9 +130,11 @@ class Settler:
             if kind is EventKind.BOUNCED:
                 events.append(Event(now, EventKind.NOT_BOUNCED, message.id, None, {"reason": notice}))
             return ()
-        if self.place is None:
+        if self._desk is None:
             raise RuntimeError("the settler was used before the intake was connected")
-        new = self.place(notice)
+        # One counter names all messages of a node, so that two names never meet.
+        notice = replace(notice, id=self._desk.new_id(now))
+        new = self._desk.place_notice(notice)
         indices = [str(f.index) for f in about]
         events.append(Event(now, kind, message.id, None, {"notice": show_message_id(notice.id), "recipients": indices}))
         return (new,)
@@ -123,7 +142,8 @@ class Settler:
     async def _commit(self, settlement: Settlement) -> None:
         await self.write(settlement)
         for new in settlement.notices:
-            self.on_notice(new)
+            if self._desk is not None:
+                self._desk.notice_written(new)
 
     async def write(self, settlement: Settlement) -> None:
         """Commit, however long the store takes to come back."""

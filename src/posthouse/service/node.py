@@ -95,7 +95,7 @@ class Node:
         self._intake = Intake(
             self.store, self._dispatcher, self._guard, policy, node.queue, clock=utc_now, random=random
         )
-        self._settler.place, self._settler.on_notice = self._intake.place_notice, self._intake.notice_written
+        self._settler.connect(self._intake)
         certificates = None
         if any(listener.tls != "none" for listener in node.listener):
             certificates = open_certificates(node.tls, node.store.directory, node.hostname, utc_now())

@@ -94,7 +94,7 @@ class Rig:
         self.intake = Intake(
             self.store, self.dispatcher, self.guard, policy, self.settings, clock=self.clock, random=self.random
         )
-        self.settler.place, self.settler.on_notice = self.intake.place_notice, self.intake.notice_written
+        self.settler.connect(self.intake)
         self.levers = QueueLevers(
             self.store, clock=self.clock, surrender=self.dispatcher.surrender, wake=self.dispatcher.unblock
         )

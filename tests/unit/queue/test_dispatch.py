@@ -234,3 +234,19 @@ async def test_a_stop_gives_back_what_was_not_begun(rig: Rig) -> None:
     states = [(await rig.states(m))[0] for m in messages]
     assert states.count("delivered") == 2
     assert states.count("pending") == 8
+
+
+async def test_a_result_that_cannot_be_written_at_all_gives_the_copy_back_later(rig: Rig) -> None:
+    settle, faults = rig.store.settle, [ValueError("a broken promise of ours")]
+
+    def faulty(settlement: object) -> object:
+        if faults:
+            raise faults.pop()
+        return settle(settlement)  # type: ignore[arg-type]
+
+    rig.store.settle = faulty  # type: ignore[method-assign, assignment]
+    message = await rig.send("x@a.example")
+    await rig.until(message, "pending")
+    (entry,) = await rig.store.entries(QueueFilter())
+    assert entry.next_at == rig.now + timedelta(minutes=15)
+    assert "lease_returned" in [str(event.kind) for event in (await rig.story(message)).events]
