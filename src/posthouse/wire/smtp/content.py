@@ -143,6 +143,9 @@ class DotReader:
             The content among them, and where in `data` the next command starts.
         """
         held = self._held
+        if data.find(b".", start) < 0 and b"." not in held:
+            # Base64 has no dots at all, and one octet is found many times faster than three.
+            return self._feed_without_dots(data[start:] if start else data), len(data)
         if DOT not in held + data[start : start + 2]:
             # The first dot at the start of a line is most often that of the end: one search then serves for both.
             dot = data.find(DOT, start)
@@ -151,6 +154,12 @@ class DotReader:
                 stop = dot + len(END)
                 return self._hand_over(held + data[start : dot + 2], has_dots=False), stop
         return self._feed_with_dots(data, start)
+
+    def _feed_without_dots(self, data: bytes) -> bytes:
+        work = self._held + data if self._held else data
+        decided = len(work) - _undecided(work)
+        self._held = work[decided:]
+        return self._hand_over(work[:decided], has_dots=False)
 
     def _feed_with_dots(self, data: bytes, start: int) -> tuple[bytes, int]:
         held = self._held
