@@ -115,7 +115,7 @@ class Node:
 
     def queue(self) -> list[Tree]:
         """``queue list --json``."""
-        return _rows(self.ask("queue", "list"))
+        return _rows(self.ask("queue", "list", "--limit", "10000"))
 
     def trace(self, *filters: str) -> list[Tree]:
         """``trace search --json``."""

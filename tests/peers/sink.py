@@ -111,7 +111,9 @@ class Sink:
 
     def wait_for(self, count: int, seconds: float = 30) -> list[Arrival]:
         """Wait until ``count`` messages are in."""
-        wait_until(lambda: len(self.arrivals) >= count, seconds, f"{count} messages, {len(self.arrivals)} so far")
+        wait_until(
+            lambda: len(self.arrivals) >= count, seconds, lambda: f"{count} messages, {len(self.arrivals)} so far"
+        )
         return self.arrivals
 
     def _serve(self) -> None:
@@ -134,8 +136,9 @@ class Sink:
         self.connections += 1
         try:
             await _Session(self, self.connections, reader, writer).run()
-        except (Cut, OSError, asyncio.IncompleteReadError):
-            pass
+        except (Cut, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            # The test cut the connection, the peer did, or the sink is being stopped.
+            return
         finally:
             writer.close()
 

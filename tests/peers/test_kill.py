@@ -73,7 +73,9 @@ def test_accepted_is_delivered_plus_bounced_plus_open_after_a_kill(
     wait_until(lambda: load.taken <= marks(sink.arrivals).keys(), 30, "all delivered")
     wait_until(lambda: load.taken <= bounced(sink.arrivals), 30, "all bounced")
     count = len(load.taken | (load.unanswered & marks(sink.arrivals).keys()))
-    wait_until(lambda: len(open_copies(node)) == count, 30, f"{count} copies open, {len(open_copies(node))} seen")
+    wait_until(
+        lambda: len(open_copies(node)) == count, 30, lambda: f"{count} copies open, {len(open_copies(node))} seen"
+    )
 
 
 def bounced(arrivals: list[Arrival]) -> set[str]:

@@ -121,7 +121,7 @@ def test_mail_waits_after_a_temporary_fault(switchboard: Switchboard, case: str)
     def reasons() -> str:
         return json.dumps([row for row in switchboard.node.queue() if row["recipient"] == recipient(case)]).lower()
 
-    wait_until(lambda: shown in reasons(), 30, f"{shown} in the queue, which has {reasons()}")
+    wait_until(lambda: shown in reasons(), 30, lambda: f"{shown} in the queue, which has {reasons()}")
 
 
 @pytest.mark.parametrize("case", PERMANENT)
