@@ -121,7 +121,10 @@ class Emulator:
             connections=self.host,
             clock=clock,
         )
-        self._authority = Authority(self.directory, tokens, self.faults, self.statistics, clock)
+        self._build_web(certificates, clock)
+
+    def _build_web(self, certificates: Certificates, clock: Clock) -> None:
+        self._authority = Authority(self.directory, self.tokens, self.faults, self.statistics, clock)
         self._api = InboxApi(self.directory, self.store, self.control)
         self._https_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._https_context.load_cert_chain(certificates.chain, certificates.key)

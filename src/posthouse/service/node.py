@@ -64,21 +64,28 @@ class Node:
         self._tasks: list[asyncio.Task[Any]] = []
         self._flow_revision = 0
         self._warnings: tuple[str, ...] = ()
-        random, loop = Random(), asyncio.get_running_loop()
-        policy = Policy(configuration.flow)
+        self._random = Random()
         self.sealer = open_sealer(configuration)
         self.store = make_store(configuration)
         self._guard = Guard(node.store.directory, node.store.free_space_floor, node.queue.max_open)
         self._protocol_log = ProtocolLog(node.protocol_log, hostname=node.hostname, version=__version__)
+        policy = Policy(configuration.flow)
+        self._build_queue(policy)
+        self._build_receiver(policy)
+        self._build_levers()
+
+    def _build_queue(self, policy: Policy) -> None:
+        """From the intake to the worker, with the sweep beside them."""
+        node, loop = self._configuration.node, asyncio.get_running_loop()
         postmaster = Address.parse(node.queue.postmaster or f"postmaster@{node.hostname}")
         notices = NoticeWriter(node.hostname, postmaster, node.queue.expire_after)
         self._settler = Settler(
-            self.store, notices, node.queue, clock=utc_now, random=random, on_final=self._count_final
+            self.store, notices, node.queue, clock=utc_now, random=self._random, on_final=self._count_final
         )
         self._worker = Worker(
             hostname=node.hostname,
-            secrets=SecretOpener(self._open_secret, configuration.directory),
-            random=random,
+            secrets=SecretOpener(self._open_secret, self._configuration.directory),
+            random=self._random,
             is_own=self._is_own,
             open_log=self._open_send_log,
         )
@@ -90,12 +97,26 @@ class Node:
             node.queue,
             clock=utc_now,
             monotonic=loop.time,
-            random=random,
+            random=self._random,
         )
         self._intake = Intake(
-            self.store, self._dispatcher, self._guard, policy, node.queue, clock=utc_now, random=random
+            self.store, self._dispatcher, self._guard, policy, node.queue, clock=utc_now, random=self._random
         )
         self._settler.connect(self._intake)
+        self._sweep = Sweep(
+            self.store,
+            self._settler,
+            self._guard,
+            node.queue,
+            clock=utc_now,
+            wake=self._dispatcher.wake,
+            keep_content=node.trace.keep_content,
+            keep_trace=node.trace.keep,
+        )
+
+    def _build_receiver(self, policy: Policy) -> None:
+        """All listeners, with their certificates."""
+        node = self._configuration.node
         certificates = None
         if any(listener.tls != "none" for listener in node.listener):
             certificates = open_certificates(node.tls, node.store.directory, node.hostname, utc_now())
@@ -112,17 +133,10 @@ class Node:
             protocol_log=self._protocol_log,
             max_received=node.queue.max_received,
         )
-        self._sweep = Sweep(
-            self.store,
-            self._settler,
-            self._guard,
-            node.queue,
-            clock=utc_now,
-            wake=self._dispatcher.wake,
-            keep_content=node.trace.keep_content,
-            keep_trace=node.trace.keep,
-        )
-        # What the operations work on (`operate.port.Parts`).
+
+    def _build_levers(self) -> None:
+        """What the operations work on (`operate.port.Parts`), and the control API that carries them."""
+        node, directory = self._configuration.node, self._configuration.directory
         self.queue = QueueLevers(
             self.store,
             clock=utc_now,
@@ -130,11 +144,9 @@ class Node:
             wake=self._dispatcher.unblock,
             on_final=self._count_final,
         )
-        self.intake = LocalDesk(self._receiver.reception, random=random)
+        self.intake = LocalDesk(self._receiver.reception, random=self._random)
         self.accounts = Accounts(self.store, self.sealer, clock=utc_now, keeps_cram_secrets=node.login.allow_cram_md5)
-        services = Services(
-            self, flow_file=configuration.directory / FLOW_FILE, judge=self._judge_flow, node=self, clock=utc_now
-        )
+        services = Services(self, flow_file=directory / FLOW_FILE, judge=self._judge_flow, node=self, clock=utc_now)
         self._control = ControlServer(services, node.control)
 
     async def start(self) -> None:

@@ -29,17 +29,17 @@ MAX_SHOWN = 998
 MAX_DECODED_OCTETS = 4096
 """Octets of one field that are decoded: enough for 998 characters in encoded words."""
 
-_BLOCK = re.compile(rb"(?![ \t])(?:(?:[!-9;-~]*+[ \t]*+:|[ \t])[^\n]*+(?:\n|\Z))*+")
-_FIELD = re.compile(rb"([!-9;-~]*+)[ \t]*+:()[^\n]*+\n?(?:[ \t][^\n]*+\n?)*+")
+_BLOCK = re.compile(rb"(?![ \t])(?:(?:[!-9;-~]*+[ \t]*+:|[ \t])[^\n]*+(?:\n|\Z))*")
+_FIELD = re.compile(rb"([!-9;-~]*+)[ \t]*+:()[^\n]*+\n?(?:[ \t][^\n]*+\n?)*")
 _NO_CHARSETS = frozenset(("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"))
 """Codecs of Python that are no character sets of mail; the first two cost the square of their input."""
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 """Also surrogates and the marks that turn the direction of writing, which can make one text look like another."""
 _PLAIN_ADDRESS = re.compile(
-    rb'(?:(?:"[^"\\\r\n]*+" *+|[^"<>(),;:@\\]*+)<)?+([!#-\'*+\-./-9=?A-Z^-~]++@(?:[\w.-]++|\[[\w.:]++\]))>?'
+    rb'(?:(?:"[^"\\\r\n]*+" *+|[^"<>(),;:@\\]*+)<)?([!#-\'*+\-./-9=?A-Z^-~]++@(?:[\w.-]++|\[[\w.:]++\]))>?'
 )
-_WORD = re.compile(rb'(?:"[^"]*+"|[^\s"])++')
+_WORD = re.compile(rb'(?:"[^"]*+"|[^\s"])+')
 _SPACED_NAME = re.compile(rb"\n[!-9;-~]++[ \t]++:")
 
 

@@ -20,10 +20,10 @@ MAX_PARTS = 1000
 
 _TOKEN = r"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]+"
 _MEDIA_TYPE = re.compile(rf"\s*({_TOKEN})/({_TOKEN})")
-_PARAMETER = re.compile(rf';\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]*))', re.DOTALL)
+_PARAMETER = re.compile(rf';\s*({_TOKEN})\s*=\s*(?:"([^"\\]*+(?:\\.[^"\\]*+)*)"|([^\s;"]*))', re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _REST_OF_BOUNDARY = re.compile(rb"(--)?[ \t]*+\r?(?:\n|\Z)")
-_COMMENT = re.compile(r"\((?:[^()\\]|\\.)*+\)")
+_COMMENT = re.compile(r"\([^()\\]*+(?:\\.[^()\\]*+)*\)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "O
 _SAFE_NAME = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._:\[\]-]")
 _SAFE_PATH = re.compile(r"[^\s\x00-\x1f\x7f<>()\\;]{1,320}")
-_INNERMOST_COMMENT = re.compile(r"\((?:[^()\\]|\\.)*+\)")
+_INNERMOST_COMMENT = re.compile(r"\([^()\\]*+(?:\\.[^()\\]*+)*\)")
 _CLAUSE = re.compile(r"(?:^|\s)(from|by|with|id)\s+(Microsoft SMTP Server|[^\s;]+)", re.IGNORECASE)
 _IP_IN_COMMENT = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]{2,45})\]", re.IGNORECASE)
 
