@@ -7,6 +7,7 @@ Leaves to others: judging them (``posthouse.config``), writing (``operate.cli.se
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Sequence
 
 
@@ -68,6 +69,7 @@ def flow_text(outbound: str, allow: Sequence[str], domains: Sequence[str]) -> st
         allow: Networks that may send to anywhere without a log-in.
         domains: Accepted domains.
     """
+    (connector,) = (table["name"] for table in tomllib.loads(outbound)["outbound"])
     return f"""\
 # The mail flow: who may hand mail in, and how it goes out.
 # `posthouse flow apply` puts a changed file into use; `posthouse flow history` and `rollback` go back.
@@ -80,7 +82,7 @@ def flow_text(outbound: str, allow: Sequence[str], domains: Sequence[str]) -> st
 # [[route]]
 # name = "everything"
 # recipients = ["*"]
-# connectors = ["upstream"]
+# connectors = ["{connector}"]
 """
 
 
