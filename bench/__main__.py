@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.idle import raise_file_limit
 from bench.peers import PEERS, missing
 from bench.plan import FULL, QUICK, run_all
-from bench.report import as_json, goal_table, markdown
+from bench.report import as_json, conditions, goal_table, markdown
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -30,12 +30,13 @@ def main() -> int:
         return 2
     raise_file_limit()
     size = QUICK if wanted.quick else FULL
+    facts = conditions(size)
     begin = time.monotonic()
     figures = run_all(size, set(wanted.only or names), lambda line: print(line, flush=True))
     print(f"\n{goal_table(figures)}\n\n{time.monotonic() - begin:.0f} s in all")
     if not wanted.quick and not wanted.only and not wanted.no_write:
-        (DOCS / "benchmarks.md").write_text(markdown(figures, size))
-        (DOCS / "benchmarks.json").write_text(json.dumps(as_json(figures, size), indent=1) + "\n")
+        (DOCS / "benchmarks.md").write_text(markdown(figures, facts))
+        (DOCS / "benchmarks.json").write_text(json.dumps(as_json(figures, facts), indent=1) + "\n")
         print("written: docs/benchmarks.md, docs/benchmarks.json")
     return 0
 

@@ -23,6 +23,7 @@ from tests.peers.programs import SEARCH_PATH, run
 from bench.load import Sample
 from bench.plan import ACCEPT, RELAY, Figures, Size
 
+_ANALYSIS = Path(__file__).with_name("analysis.md")
 KEPT, NEW, MIDDLE, BIG, BULK = ACCEPT
 
 
@@ -90,7 +91,7 @@ def peak_memory(figures: Figures, scenario: str, peer: str) -> float | None:
 
 
 def conditions(size: Size) -> dict[str, str]:
-    """Machine, versions and date: what the figures belong to."""
+    """Machine, versions, date and load at this moment: what the figures belong to. Ask before the run."""
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     memory = re.search(r"^MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
     postconf = shutil.which("postconf", path=SEARCH_PATH)
@@ -153,22 +154,22 @@ Memory is the proportional set size of all processes of a server.
 """
 
 
-def markdown(figures: Figures, size: Size) -> str:
+def markdown(figures: Figures, facts: dict[str, str]) -> str:
     """docs/benchmarks.md."""
-    parts = [_INTRODUCTION, "## Goals\n", goal_table(figures) + "\n", "## Figures\n"]
+    parts = [_INTRODUCTION, "## Goals\n", goal_table(figures) + "\n", _ANALYSIS.read_text(), "## Figures\n"]
     head = ["peer", "messages/s", "x Postfix", "ms to the 250, p50 / p99", "peak MiB", "CPU ms a message"]
     for scenario, by_peer in figures.samples.items():
         rows = [_cells(figures, scenario, peer, samples) for peer, samples in by_peer.items()]
         parts += [f"### {scenario[0].upper()}{scenario[1:]}\n", table(head, rows) + "\n"]
     idle = [[peer, f"{count:,}", f"{each / 1024:.1f}"] for peer, (count, each) in figures.idle.items()]
     parts += ["### Idle connections\n", table(["peer", "open", "KiB each"], idle) + "\n"]
-    parts += ["## Conditions\n", "\n".join(f"- {name}: {text}" for name, text in conditions(size).items()) + "\n"]
+    parts += ["## Conditions\n", "\n".join(f"- {name}: {text}" for name, text in facts.items()) + "\n"]
     if figures.notes:
         parts += ["## Not measured\n", "\n".join(f"- {note}" for note in figures.notes) + "\n"]
     return "\n".join(parts)
 
 
-def as_json(figures: Figures, size: Size) -> dict[str, Any]:
+def as_json(figures: Figures, facts: dict[str, str]) -> dict[str, Any]:
     """Every sample of every round; of the latencies only percentiles."""
 
     def sample(one: Sample) -> dict[str, Any]:
@@ -181,7 +182,7 @@ def as_json(figures: Figures, size: Size) -> dict[str, Any]:
         return row
 
     return {
-        "conditions": conditions(size),
+        "conditions": facts,
         "goals": [dataclasses.asdict(goal) | {"verdict": goal.verdict} for goal in goals(figures)],
         "samples": {
             scenario: {peer: [sample(one) for one in samples] for peer, samples in by_peer.items()}
