@@ -12,10 +12,9 @@ import sys
 import time
 from dataclasses import dataclass
 
-from tests.peers.programs import require, run
-
 from bench.peers import Running
 from bench.processes import MemoryWatch, cpu_seconds
+from tests.peers.programs import require, run
 
 SESSIONS = 20
 

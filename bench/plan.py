@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tests.peers.programs import ServerFailed
-
 from bench.idle import octets_per_connection
 from bench.load import BenchFailed, Load, Sample, measure_accept
 from bench.peers import PEERS, Peer, new_directory
 from bench.relay import measure_relay
+from tests.peers.programs import ServerFailed
 
 ACCEPT = {
     "4 KB, kept connections": Load(size=4096, kept=True, warm_up=400, most=60_000),

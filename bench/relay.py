@@ -6,11 +6,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.peers.programs import Server, free_port, require
-
 from bench.load import BenchFailed, Load, Sample, send
 from bench.peers import Peer
 from bench.processes import MemoryWatch, cpu_seconds
+from tests.peers.programs import Server, free_port, require
 
 
 def measure_relay(peer: Peer, directory: Path, load: Load, count: int) -> Sample:

@@ -18,10 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tests.peers.programs import SEARCH_PATH, run
-
 from bench.load import Sample
 from bench.plan import ACCEPT, RELAY, Figures, Size
+from tests.peers.programs import SEARCH_PATH, run
 
 _ANALYSIS = Path(__file__).with_name("analysis.md")
 KEPT, NEW, MIDDLE, BIG, BULK = ACCEPT
