@@ -231,18 +231,18 @@ def _pieces(octets: bytes, size: int) -> list[bytes]:
 
 @pytest.mark.parametrize("path", DIALOGS, ids=lambda path: path.stem)
 class TestDialog:
-    def test_whole(self, path: Path) -> None:
+    def test_a_dialog_goes_as_written_when_it_comes_whole(self, path: Path) -> None:
         play(load(path))
 
-    def test_octet_by_octet(self, path: Path) -> None:
+    def test_a_dialog_goes_as_written_when_it_comes_octet_by_octet(self, path: Path) -> None:
         play(load(path), size=1)
 
-    def test_with_streamed_content(self, path: Path) -> None:
+    def test_a_dialog_goes_as_written_with_streamed_content(self, path: Path) -> None:
         if load(path).may_bundle:
             pytest.skip("streamed content is never bundled")
         play(load(path), streams=True)
 
-    def test_split_at_every_offset(self, path: Path) -> None:
+    def test_a_dialog_goes_as_written_when_it_is_split_at_any_offset(self, path: Path) -> None:
         blocks = [value for key, value in load(path).steps if key == "S"]
         for number, block in enumerate(blocks):
             for offset in range(1, len(block)):

@@ -40,5 +40,5 @@ def test_every_recipient_ends_with_one_true_result_whatever_the_server_says(data
 
 
 @given(st.binary(max_size=400))
-def test_any_octets(data: bytes) -> None:
+def test_any_octets_at_all_end_in_results(data: bytes) -> None:
     one_input(data)
