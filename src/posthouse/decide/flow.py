@@ -101,11 +101,20 @@ class Inbound(Settings):
 
 
 class Credentials(Settings):
-    """Log-in at the next server."""
+    """Log-in at the next server, by password or (EXTERNAL) by the connector's client certificate."""
 
-    username: str
-    password: SecretReference
-    mechanism: Literal["auto", "PLAIN", "LOGIN", "CRAM-MD5"] = "auto"
+    username: str = Field(default="", description="May be left out with EXTERNAL.")
+    password: SecretReference | None = None
+    mechanism: Literal["auto", "PLAIN", "LOGIN", "CRAM-MD5", "EXTERNAL"] = "auto"
+
+    @model_validator(mode="after")
+    def _says_how(self) -> Credentials:
+        if self.mechanism == "EXTERNAL":
+            if self.password is not None:
+                raise ValueError("EXTERNAL logs in by certificate; leave the password out")
+        elif not self.username or self.password is None:
+            raise ValueError("a log-in needs username and password")
+        return self
 
 
 class _Outbound(Settings):
@@ -148,6 +157,12 @@ class Smarthost(_Outbound):
     port: int = Field(default=25, ge=1, le=65535)
     implicit_tls: bool = Field(default=False, description="TLS from the first octet (port 465).")
     auth: Credentials | None = None
+
+    @model_validator(mode="after")
+    def _has_the_certificate(self) -> Smarthost:
+        if self.auth is not None and self.auth.mechanism == "EXTERNAL" and self.client_certificate is None:
+            raise ValueError("auth by EXTERNAL needs client_certificate")
+        return self
 
 
 class Mx(_Outbound):

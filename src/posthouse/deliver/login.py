@@ -17,7 +17,7 @@ from posthouse.deliver.failure import SessionFailure
 from posthouse.deliver.secrets import Secret, SecretOpener, SecretProblem
 from posthouse.deliver.tokens import TokenProblem, TokenRequest, TokenSource
 from posthouse.microsoft.clouds import cloud_of_submission_host, default_authority
-from posthouse.wire.sasl.client import SaslExchange, XOAuth2, choose_exchange
+from posthouse.wire.sasl.client import External, SaslExchange, XOAuth2, choose_exchange
 from posthouse.wire.smtp.client_events import Stage
 
 
@@ -43,7 +43,14 @@ class TokenLogin:
     forget: Callable[[], None] = field(compare=False)
 
 
-Login = PasswordLogin | TokenLogin
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateLogin:
+    """The client certificate that TLS has shown; `username` may say which identity is meant."""
+
+    username: str = ""
+
+
+Login = PasswordLogin | TokenLogin | CertificateLogin
 LoginSource = Callable[[], Awaitable[Login | SessionFailure | None]]
 
 
@@ -67,19 +74,22 @@ def exchange_for(
             refused=refused,
         )
         return SessionFailure(Stage.AUTH, chosen, is_ours=True) if isinstance(chosen, str) else chosen
+    wanted = XOAuth2.mechanism if isinstance(login, TokenLogin) else External.mechanism
     if not may_use_clear:
-        return SessionFailure(Stage.AUTH, "the connection is not encrypted, so the token stays here", is_ours=True)
-    if XOAuth2.mechanism not in offered or XOAuth2.mechanism in refused:
+        return SessionFailure(Stage.AUTH, f"the connection is not encrypted, so {wanted} is not tried", is_ours=True)
+    if wanted not in offered or wanted in refused:
         listed = " ".join(offered) or "no log-in at all"
-        return SessionFailure(Stage.AUTH, f"the server offers {listed}, and XOAUTH2 is needed", is_ours=True)
-    return XOAuth2(login.username, login.token.reveal())
+        return SessionFailure(Stage.AUTH, f"the server offers {listed}, and {wanted} is needed", is_ours=True)
+    return XOAuth2(login.username, login.token.reveal()) if isinstance(login, TokenLogin) else External(login.username)
 
 
 def login_source(connector: object, secrets: SecretOpener, tokens: TokenSource) -> LoginSource:
     """How a connector logs in; the source gives None where it does not."""
     match connector:
-        case Smarthost(auth=Credentials() as credentials):
-            return lambda: _password(credentials.username, credentials.password, credentials.mechanism, secrets)
+        case Smarthost(auth=Credentials(mechanism="EXTERNAL", username=username)):
+            return lambda: _certificate(username)
+        case Smarthost(auth=Credentials(username=username, password=str() as reference, mechanism=mechanism)):
+            return lambda: _password(username, reference, mechanism, secrets)
         case Submission(password=str() as reference, mailbox=mailbox):
             return lambda: _password(mailbox, reference, "LOGIN", secrets)
         case Submission() as submission:
@@ -90,6 +100,10 @@ def login_source(connector: object, secrets: SecretOpener, tokens: TokenSource) 
 
 async def _nobody() -> None:
     return None
+
+
+async def _certificate(username: str) -> CertificateLogin:
+    return CertificateLogin(username=username)
 
 
 async def _password(

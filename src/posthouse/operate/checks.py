@@ -106,8 +106,9 @@ def secret_references(flow: Flow) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for position, connector in enumerate(flow.outbound):
         place = f"outbound[{position}]"
-        if isinstance(connector, Smarthost) and connector.auth is not None:
-            found[f"{place}.auth.password"] = connector.auth.password
+        if isinstance(connector, Smarthost):
+            if connector.auth is not None and connector.auth.password is not None:
+                found[f"{place}.auth.password"] = connector.auth.password
         elif isinstance(connector, Submission):
             given = {"client_secret": connector.client_secret, "password": connector.password}
             found |= {f"{place}.{name}": reference for name, reference in given.items() if reference is not None}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from pydantic import ValidationError
 from tests.unit.deliver.jobs import SECRETS, MakeWorker, one, smarthost
 from tests.unit.deliver.scripted import Script, ScriptedServer
 
@@ -156,6 +157,35 @@ async def test_a_client_certificate_is_shown(make_worker: MakeWorker, ca_file: P
         connector = smarthost(server.port, tls="certificate", tls_ca=ca_file, client_certificate=pem)
         assert isinstance((await one(make_worker(), connector)).outcome, Delivered)
     assert "node.x.example" in str(server.sessions[0].peer_certificate)
+
+
+async def test_a_client_certificate_logs_in_by_external(make_worker: MakeWorker, ca_file: Path, tmp_path: Path) -> None:
+    pem = tmp_path / "client.pem"
+    CA.issue_cert("node.x.example").private_key_and_cert_chain_pem.write_to_path(pem)
+    script = Script(
+        keywords=("AUTH EXTERNAL PLAIN",), tls=context(), is_implicit=True, on={"AUTH": b"235 2.7.0 Go\r\n"}
+    )
+    async with ScriptedServer(script) as server:
+        connector = smarthost(
+            server.port,
+            tls="certificate",
+            implicit_tls=True,
+            tls_ca=ca_file,
+            client_certificate=pem,
+            auth=Credentials(mechanism="EXTERNAL"),
+        )
+        result = await one(make_worker(), connector)
+    assert isinstance(result.outcome, Delivered)
+    assert server.commands("AUTH") == ["AUTH EXTERNAL ="]
+
+
+def test_external_without_a_certificate_or_with_a_password_is_refused() -> None:
+    with pytest.raises(ValidationError, match="needs client_certificate"):
+        smarthost(25, auth=Credentials(mechanism="EXTERNAL"))
+    with pytest.raises(ValidationError, match="leave the password out"):
+        Credentials(mechanism="EXTERNAL", password="secret:relay")
+    with pytest.raises(ValidationError, match="needs username and password"):
+        Credentials(username="user")
 
 
 async def test_a_certificate_file_that_is_none_is_named(make_worker: MakeWorker, tmp_path: Path) -> None:
