@@ -86,8 +86,9 @@ async def test_a_node_that_lives_keeps_its_leases(open_as: OpenAs) -> None:
     await one.accept(taken(letter(1), state=LEASED, lease=MINUTE))
     await one.accept(taken(letter(2), state=LEASED, lease=4 * HOUR))
     await two.accept(taken(letter(3), state=LEASED, lease=MINUTE))
-    assert await one.renew_leases(now=NOW, until=NOW + HOUR) == 1
-    assert await one.renew_leases(now=NOW, until=NOW + HOUR) == 0
+    every = [message_id(1), message_id(2), message_id(3)]
+    assert await one.renew_leases(every, below=NOW + HOUR, until=NOW + HOUR) == 1
+    assert await one.renew_leases(every, below=NOW + HOUR, until=NOW + HOUR) == 0
     assert await one.return_leases(owner=None, now=NOW + 59 * MINUTE) == 1
     assert await one.return_leases(owner=None, now=NOW + 2 * HOUR) == 1
 

@@ -56,4 +56,6 @@ def read_message_id(text: str) -> MessageId:
         if c not in _VALUES:
             raise ValueError(f"{text!r} is not a message id: {c!r} is not used in one")
         number = number << 5 | _VALUES[c]
+    if number >= 1 << 63:
+        raise ValueError(f"{text!r} is not a message id: none is that large")
     return MessageId(number)

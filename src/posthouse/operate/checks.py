@@ -93,9 +93,10 @@ def _validity(path: Path, file: str, key: str, now: datetime) -> Iterator[Proble
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     hint = "renew it; the node takes a new file over by itself"
     if now > ends:
-        yield Problem(file=file, key=key, message=f"{path} expired on {ends:%Y-%m-%d}", hint=hint)
+        # Mail still flows, for clients that do not look; a node that will not start would stop it for all.
+        yield Problem(severity="warning", file=file, key=key, message=f"{path} expired on {ends:%Y-%m-%d}", hint=hint)
     elif now < begins:
-        yield Problem(file=file, key=key, message=f"{path} is not valid before {begins:%Y-%m-%d}")
+        yield Problem(severity="warning", file=file, key=key, message=f"{path} is not valid before {begins:%Y-%m-%d}")
     elif ends - now < EXPIRY_WARNING:
         days = (ends - now).days
         yield Problem(severity="warning", file=file, key=key, message=f"{path} expires in {days} days", hint=hint)

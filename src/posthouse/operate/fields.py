@@ -143,10 +143,15 @@ def holds_secret(field: FieldInfo) -> bool:
 
 def show_default(field: FieldInfo) -> str:
     """The default as it would be written in TOML, or "required" or "none"."""
-    if field.is_required():
+    if field.is_required() or _chooses(field.annotation):
         return "required"
     value = field.get_default(call_default_factory=True)
     return "none" if value is None else _toml(value)
+
+
+def _chooses(annotation: object) -> bool:
+    """Whether the field is what tells one kind of table from another: it has one value, and must be written."""
+    return get_origin(annotation) is Literal and len(get_args(annotation)) == 1
 
 
 def _toml(value: object) -> str:

@@ -84,10 +84,23 @@ class QueueLevers:
         kind: EventKind,
         by: str,
     ) -> Changed:
-        await self._surrender()
         wanted = tuple(s for s in query.states if s in states)
         if not wanted:
             return Changed(0, 0)
+        try:
+            await self._surrender()
+            return await self._write(query, wanted, to, kind, by)
+        finally:
+            self._wake()
+
+    async def _write(
+        self,
+        query: QueueFilter,
+        wanted: tuple[RecipientState, ...],
+        to: RecipientState,
+        kind: EventKind,
+        by: str,
+    ) -> Changed:
         entries = await self._store.entries(replace(query, states=wanted))
         groups: dict[MessageId, list[QueueEntry]] = {}
         for entry in entries:
@@ -98,7 +111,6 @@ class QueueLevers:
             await asyncio.gather(*(self._store.settle(s) for s in settlements[start : start + PAGE]))
         if to.is_final:
             self._on_final(len(entries))
-        self._wake()
         return Changed(len(groups), len(entries))
 
 

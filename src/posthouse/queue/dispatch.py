@@ -11,7 +11,8 @@ Leaves to others: the route of the moment (``plan``), the attempt (``deliver``),
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from random import Random
@@ -21,8 +22,9 @@ import structlog
 from posthouse.decide.limits import Pace
 from posthouse.decide.policy import Policy
 from posthouse.mail.event import Event, EventKind
+from posthouse.mail.ids import MessageId
 from posthouse.mail.message import Lease, RecipientState, RecipientUpdate, Settlement, Waiting
-from posthouse.mail.outcome import AttemptResult, Deferred, Scope
+from posthouse.mail.outcome import AttemptResult, Deferred, Scope, Unknown
 from posthouse.queue.lines import Gate, Line
 from posthouse.queue.plan import plan_job
 from posthouse.queue.port import Deliverer, Job
@@ -36,6 +38,7 @@ log = structlog.get_logger()
 REFILL_MESSAGES = 100
 REFILL_BELOW = 64
 IDLE_LINES_KEPT = 10_000
+GIVE_BACK_SECONDS = 5.0
 AFTER_A_FAULT = 100
 """Attempts that the plan is asked for after a fault of ours: its longest interval."""
 
@@ -62,6 +65,8 @@ class Dispatcher:
         self.lines: dict[str, Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_memory = 0
+        self._held: Counter[MessageId] = Counter()
+        self._is_frozen = False
         self._in_memory_octets = 0
         self._stopping = False
         self._stopped = asyncio.Event()
@@ -84,6 +89,7 @@ class Dispatcher:
         """Whether a fresh message of this size may be born leased: memory, and a line that could attempt it soon."""
         return (
             not self._stopping
+            and not self._is_frozen
             and self._in_memory < self._settings.in_memory
             and self._in_memory_octets + octets <= self._settings.in_memory_octets
             and self.line(hop).keeps_in_memory(self._monotonic())
@@ -92,9 +98,11 @@ class Dispatcher:
     def push(self, lease: Lease) -> None:
         """Take a fresh, committed message."""
         if self._stopping:
+            self._held[lease.message.id] += 1
             self._spawn(self._give_back([lease]))
             return
         line = self.line(lease.hop)
+        self._held[lease.message.id] += 1
         line.push(lease)
         self._in_memory += 1
         self._in_memory_octets += lease.message.content.size_octets
@@ -176,6 +184,7 @@ class Dispatcher:
         self._in_memory_octets -= lease.message.content.size_octets
         try:
             await self._attempt(line, lease)
+            self._let_go(lease)
         except Exception:  # a fault of ours must not keep a copy leased for ever
             log.exception("queue.attempt_not_settled", message_id=lease.message.id, hop=lease.hop)
             await self._give_back([lease], after=self._plan.interval(AFTER_A_FAULT, 0.5))
@@ -188,7 +197,7 @@ class Dispatcher:
                 await asyncio.wait_for(self._stopped.wait(), seconds)
 
     def _may_go_on(self, line: Line) -> bool:
-        if self._stopping or line.gate.paused or line.blocked_until > self._monotonic():
+        if self._stopping or self._is_frozen or line.gate.paused or line.blocked_until > self._monotonic():
             return False
         return not (line.failures and line.running > 1)
 
@@ -204,6 +213,7 @@ class Dispatcher:
             return
         finally:
             line.refilling = False
+        self._held.update(lease.message.id for lease in leases)
         if self._stopping:
             await self._give_back(leases)
             return
@@ -235,6 +245,10 @@ class Dispatcher:
             ]
         try:
             return await self._deliverer.deliver(job)
+        except asyncio.CancelledError:
+            # The node stops and cannot wait: whether the message was taken is not known, and must not be guessed.
+            reason, retry = "the node stopped during the attempt", job.connectors[0].on_unknown == "retry"
+            return [_unknown(w, reason, retry, job) for w in job.lease.waiting]
         except Exception as error:  # a fault of ours must not lose mail: the copies wait for their next attempt
             log.exception("queue.attempt_crashed", message_id=job.lease.message.id, hop=job.lease.hop)
             reason = f"internal fault during the attempt: {type(error).__name__}"
@@ -247,10 +261,21 @@ class Dispatcher:
                 wait = max(
                     self._plan.interval(line.failures + 1, self._random.random()), outcome.retry_after or timedelta()
                 )
-                line.block(self._monotonic() + wait.total_seconds(), str(outcome.reply or outcome.reason))
+                if not line.failures:
+                    log.warning(
+                        "queue.line_blocked", hop=line.hop, reason=outcome.reason, seconds=round(wait.total_seconds())
+                    )
+                line.block(self._monotonic() + wait.total_seconds(), outcome.reason)
                 return
         if results:
+            if line.failures:
+                log.info("queue.line_open_again", hop=line.hop)
             line.succeeded()
+
+    @property
+    def troubles(self) -> dict[str, str]:
+        """Waiting lines whose next hop fails, with the reason of the last failure."""
+        return {line.hop: line.last_reply for line in self.lines.values() if line.failures}
 
     def set_policy(self, policy: Policy) -> None:
         """Use a new revision of the flow from now on."""
@@ -263,23 +288,37 @@ class Dispatcher:
         self.wake()
 
     def unblock(self, hop: str | None = None) -> None:
-        """Forget back-off, of one line or of all."""
+        """Forget back-off, of one line or of all, and go on after `surrender`."""
+        self._is_frozen = False
         for name, line in self.lines.items():
             if hop is None or name == hop or name.startswith(hop + "/"):
                 line.succeeded()
         self.wake()
 
+    def in_hand(self) -> Collection[MessageId]:
+        """Messages that this node has leased and works on, or keeps in memory for it."""
+        return self._held.keys()
+
+    def _let_go(self, lease: Lease) -> None:
+        self._held[lease.message.id] -= 1
+        if self._held[lease.message.id] <= 0:
+            del self._held[lease.message.id]
+
     async def surrender(self) -> None:
-        """Give all leases that nobody works on back to the store, so that an operator's action reaches them."""
-        for line in list(self.lines.values()):
-            if line.leases:
-                await self._give_back(self._empty(line))
+        """Give all leases that nobody works on back to the store, so that an operator's action reaches them.
+
+        Nothing is begun from then on, until `unblock`.
+        """
+        self._is_frozen = True
+        await asyncio.gather(*(self._give_back(self._empty(line)) for line in list(self.lines.values()) if line.leases))
 
     async def stop(self, deadline: float) -> None:
         """Let running attempts end (at most `deadline` seconds), give back the rest."""
         self._stopping = True
         self._stopped.set()
-        await self.surrender()
+        with suppress(TimeoutError):
+            # A store that cannot write must not keep the process: the next start takes the leases back.
+            await asyncio.wait_for(self.surrender(), GIVE_BACK_SECONDS)
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=deadline)
         for task in list(self._tasks):
@@ -305,6 +344,7 @@ class Dispatcher:
             )
             returned = (Event(now, EventKind.LEASE_RETURNED, lease.message.id),) if self._stopping or after else ()
             await self._settler.write(Settlement(message_id=lease.message.id, updates=updates, events=returned))
+            self._let_go(lease)
 
     def _forget_idle_lines(self) -> None:
         idle = [hop for hop, line in self.lines.items() if not (line.leases or line.running or line.failures)]
@@ -320,6 +360,11 @@ class Dispatcher:
 def connector_of(hop: str) -> str:
     """Name of the first connector of a waiting line: the part before ``/`` or ``+``."""
     return hop.partition("+")[0].partition("/")[0]
+
+
+def _unknown(waiting: Waiting, reason: str, retry: bool, job: Job) -> AttemptResult:
+    outcome = Unknown(reason=reason, retry=retry)
+    return AttemptResult(index=waiting.index, outcome=outcome, connector=job.connectors[0].name)
 
 
 def _fault(waiting: Waiting, reason: str, job: Job) -> AttemptResult:

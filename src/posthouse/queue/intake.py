@@ -175,9 +175,11 @@ class Intake:
         minute = int(event.at.timestamp() // 60)
         if minute != self._door_minute:
             self._door_minute, self._door_count = minute, 0
-        self._door_count += 1
-        if self._door_count > DOOR_EVENTS_PER_MINUTE:
-            return
+        if event.detail.get("result") != "accepted":
+            # Log-ins that succeed are not a stranger's to multiply, and must not drown in refusals.
+            self._door_count += 1
+            if self._door_count > DOOR_EVENTS_PER_MINUTE:
+                return
         future = asyncio.ensure_future(self._store.record((event,)))
         self._recording.add(future)
         future.add_done_callback(self._recorded)

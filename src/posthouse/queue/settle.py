@@ -122,10 +122,14 @@ class Settler:
         events: list[Event],
     ) -> tuple[NewMessage, ...]:
         seed = self._random.getrandbits(64)
-        if isinstance(message.content, SpooledContent):
-            notice = await asyncio.to_thread(write, message, about, now, seed)
-        else:
-            notice = write(message, about, now, seed)
+        try:
+            if isinstance(message.content, SpooledContent):
+                notice = await asyncio.to_thread(write, message, about, now, seed)
+            else:
+                notice = write(message, about, now, seed)
+        except Exception as error:  # a notice that cannot be written must not undo what was delivered
+            log.exception("queue.notice_failed", message_id=message.id)
+            notice = f"internal fault while the notice was written: {type(error).__name__}"
         if isinstance(notice, str):
             if kind is EventKind.BOUNCED:
                 events.append(Event(now, EventKind.NOT_BOUNCED, message.id, None, {"reason": notice}))

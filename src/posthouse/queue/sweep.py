@@ -7,7 +7,7 @@ and tried again at its next turn, and never stops the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
 
 import structlog
@@ -27,7 +27,6 @@ BITE = 200
 LOOK_EVERY = 2.0
 EXPIRE_EVERY = 5.0
 RETIRE_EVERY = 30.0
-RENEW_EVERY = 60.0
 OVERDUE_WAIT = timedelta(seconds=30)
 """The last attempt is due at the expiry itself; only what nobody attempted then is expired here."""
 
@@ -44,18 +43,19 @@ class Sweep:
         *,
         clock: Callable[[], datetime],
         wake: Callable[[], None],
+        in_hand: Callable[[], Collection[MessageId]],
         keep_content: timedelta,
         keep_trace: timedelta,
     ) -> None:
         self._store, self._settler, self._guard, self._settings = store, settler, guard, settings
-        self._clock, self._wake = clock, wake
+        self._clock, self._wake, self._in_hand = clock, wake, in_hand
         self._keep_content, self._keep_trace = keep_content, keep_trace
+        self._no_room_announced = False
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(LOOK_EVERY, self.look))
-            group.create_task(self._every(RENEW_EVERY, self.renew))
             group.create_task(self._every(EXPIRE_EVERY, self.expire))
             group.create_task(self._every(EXPIRE_EVERY, self.notice_delays))
             group.create_task(self._every(RETIRE_EVERY, self.retire))
@@ -70,22 +70,22 @@ class Sweep:
 
     async def look(self) -> None:
         """Measure room."""
-        before = self._guard.refusal()
         self._guard.look(await self._store.open_count())
-        after = self._guard.refusal()
-        if after is not None and before is None:
-            log.warning("queue.no_room", reply=str(after[0]), reason=after[1])
-        elif before is not None and after is None:
+        refusal = self._guard.refusal()
+        if refusal is not None and not self._no_room_announced:
+            log.warning("queue.no_room", reply=str(refusal[0]), reason=refusal[1])
+        elif refusal is None and self._no_room_announced:
             log.info("queue.room_again")
-
-    async def renew(self) -> None:
-        """Keep our leases: an attempt may take longer than one lasts, and it must not be made twice meanwhile."""
-        now = self._clock()
-        await self._store.renew_leases(now=now, until=now + self._settings.lease_for)
+        self._no_room_announced = refusal is not None
 
     async def expire(self) -> None:
-        """End copies whose time ran out, and take back leases that were never settled."""
-        now = self._clock()
+        """End copies whose time ran out, and take back leases that were never settled.
+
+        What this node has in hand is kept first, however long its attempt takes: it must not be made twice. What it
+        has not, because loading failed or a fault of ours dropped it, goes back when its lease is over.
+        """
+        now, lease_for = self._clock(), self._settings.lease_for
+        await self._store.renew_leases(self._in_hand(), below=now + lease_for / 2, until=now + lease_for)
         if returned := await self._store.return_leases(owner=None, now=now):
             log.warning("queue.leases_ran_out", copies=returned)
             self._wake()
@@ -108,7 +108,7 @@ class Sweep:
             gone = await self._store.retire(
                 content_before=now - self._keep_content, trace_before=now - self._keep_trace, limit=BITE
             )
-            if max(gone.messages, gone.contents) < BITE:
+            if max(gone.messages, gone.contents, gone.door_events) < BITE:
                 return
 
 

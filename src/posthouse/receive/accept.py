@@ -120,7 +120,7 @@ class Taking:
         """All octets are in: check, keep, answer."""
         self.is_finished = True
         if self._failure is not None:
-            answered(*_refusal_of(self._failure))
+            answered(*_refusal_of(self._reception, self._failure))
         elif self._spool is not None:
             self._reception.start_task(self._finish_spooled(self._spool, handover, answered))
         else:
@@ -148,7 +148,7 @@ class Taking:
         try:
             kept = self._reception.intake.enqueue(message)
         except (StoreUnavailable, NotTaken) as error:
-            answered(*_refusal_of(error))
+            answered(*_refusal_of(self._reception, error))
             return
         future = kept if isinstance(kept, asyncio.Future) else asyncio.ensure_future(kept)
         future.add_done_callback(partial(self._kept, message, handover, answered))
@@ -158,7 +158,7 @@ class Taking:
         if error is None:
             self._accepted(message, handover, answered)
         else:
-            answered(*_refusal_of(error))
+            answered(*_refusal_of(self._reception, error))
 
     # Large content
 
@@ -211,11 +211,11 @@ class Taking:
             await self._reception.intake.enqueue(message)
         except (StoreUnavailable, NotTaken) as error:
             spool.discard()
-            answered(*_refusal_of(error))
+            answered(*_refusal_of(self._reception, error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear that we do not have it
             # Once the store was asked nobody knows how far it came: what it does not know it removes at its start.
             self.discard()
-            answered(*_refusal_of(error))
+            answered(*_refusal_of(self._reception, error))
         else:
             self._accepted(message, handover, answered)
 
@@ -287,12 +287,13 @@ class Taking:
         answered(Reply(250, "2.0.0", (f"OK queued as {show_message_id(message.id)}",)), "")
 
 
-def _refusal_of(error: BaseException) -> tuple[Reply, str]:
+def _refusal_of(reception: Reception, error: BaseException) -> tuple[Reply, str]:
     """The reply to a message that was not kept, and the reason."""
     match error:
         case NotTaken():
             return error.reply, str(error)
         case StoreUnavailable():
+            reception.note_store_trouble(error)
             return (DISK_FULL if error.disk_full else NOT_STORED), str(error)
         case asyncio.CancelledError():
             return NOT_STORED, "the node is stopping"

@@ -33,13 +33,21 @@ class Accounts:
     """All accounts of a store."""
 
     def __init__(
-        self, store: Keeping, sealer: Sealer, *, clock: Callable[[], datetime], keeps_cram_secrets: bool = False
+        self,
+        store: Keeping,
+        sealer: Sealer,
+        *,
+        clock: Callable[[], datetime],
+        keeps_cram_secrets: bool = False,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Work on a store.
 
         Args:
             keeps_cram_secrets: Also keep the password itself, sealed, as CRAM-MD5 needs it.
+            on_change: Called after a change that may take rights away, so that open sessions lose them too.
         """
+        self._on_change = on_change
         self._store, self._sealer, self._clock = store, sealer, clock
         self._keeps_cram_secrets = keeps_cram_secrets
 
@@ -74,16 +82,19 @@ class Accounts:
         """Change the main password; the passwords of devices stay."""
         account = await self._existing(name)
         await self._store.save_account(await self._with_password(account, password))
+        self._on_change()
 
     async def set_senders(self, name: str, senders: Sequence[str]) -> None:
         """Change the allowed senders."""
         account = await self._existing(name)
         await self._store.save_account(replace(account, senders=tuple(map(read_sender, senders))))
+        self._on_change()
 
     async def set_disabled(self, name: str, disabled: bool) -> None:
         """Close an account, or open it again. Its passwords stay."""
         account = await self._existing(name)
         await self._store.save_account(replace(account, disabled=disabled))
+        self._on_change()
 
     async def add_app_password(self, name: str, label: str) -> str:
         """Make a password for one device.
@@ -109,11 +120,13 @@ class Accounts:
         if not await self._store.remove_app_password(account.name, label):
             known = ", ".join(repr(device.label) for device in account.app_passwords) or "none"
             raise AccountProblem(f"{account.name!r} has no password for {label!r}; it has: {known}")
+        self._on_change()
 
     async def remove(self, name: str) -> None:
         """Remove an account with all its passwords."""
         account = await self._existing(name)
         await self._store.remove_account(account.name)
+        self._on_change()
 
     async def _existing(self, name: str) -> Account:
         account = await self._store.account(name.strip())

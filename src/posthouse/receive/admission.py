@@ -16,7 +16,7 @@ from posthouse.mail.reply import Reply
 from posthouse.mail.session import TlsFacts
 from posthouse.net.connection import Connection
 from posthouse.net.contexts import CertificateProblem
-from posthouse.net.handler import Endpoint
+from posthouse.net.handler import endpoint
 from posthouse.receive.connection import ServerSession
 from posthouse.receive.reception import Door, note_handshake
 from posthouse.receive.wheel import Checked
@@ -65,8 +65,8 @@ class Arrival:
             connection.abort(result.reason)
             return
         if isinstance(result, ProxyHeader):
-            connection.peer = Endpoint(result.source_ip, result.source_port)
-            connection.local = Endpoint(result.destination_ip, result.destination_port)
+            connection.peer = endpoint((result.source_ip, result.source_port))
+            connection.local = endpoint((result.destination_ip, result.destination_port))
         rest, self._early = self._early[result.octets :], None
         self._admit(connection, rest)
 

@@ -35,6 +35,7 @@ class Identity:
     """
 
     __slots__ = (
+        "_accounts",
         "_door",
         "_facts",
         "_log",
@@ -58,6 +59,7 @@ class Identity:
         self._refusals = 0
         self._facts: SessionFacts | None = None
         self._policy: Policy = door.reception.policy
+        self._accounts = 0
         self.rights: Rights | None = None
         self._machine: ServerMachine | None = None
         self._log: SessionLog | None = None
@@ -94,11 +96,17 @@ class Identity:
     def logged_in(self, rights: Rights) -> None:
         """An account's rights replace those of the network."""
         self._logged_in = True
+        self._accounts = self._door.reception.accounts_revision
         self._use(rights)
 
     def current(self) -> Rights | None:
         """The rights under the flow in force. What an account may do does not depend on the flow."""
-        if self._policy is not self._door.reception.policy:
+        reception = self._door.reception
+        if self._logged_in and self._accounts != reception.accounts_revision:
+            # It may have been this one that was disabled: whoever still may logs in again.
+            self._logged_in = False
+            self._look_up()
+        if self._policy is not reception.policy:
             self._look_up()
         return self.rights
 

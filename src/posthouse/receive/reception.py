@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import structlog
+
 from posthouse.decide.policy import Policy, Rights
 from posthouse.mail.event import Event, EventKind
 from posthouse.mail.reply import Reply
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
     from posthouse.receive.connection import ServerSession
 
 BANNED = Reply.of(421, "4.7.0", "Too many failed log-ins from your address, try again later")
+
+
+STORE_TROUBLE_SECONDS = 60.0
+"""Between two lines of the log about a store that keeps nothing."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -64,6 +72,8 @@ class Reception:
     """
 
     __slots__ = (
+        "_quiet_until",
+        "accounts_revision",
         "clock",
         "desk",
         "emptied",
@@ -109,6 +119,8 @@ class Reception:
         self.wheel = Wheel(loop)
         self.statistics = Statistics()
         self.is_draining = False
+        self._quiet_until = 0.0
+        self.accounts_revision = 0
         self.emptied = asyncio.Event()
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -117,6 +129,12 @@ class Reception:
         task = self.loop.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    def note_store_trouble(self, error: Exception) -> None:
+        """Messages cannot be kept: said in the log once a minute, however many clients try."""
+        if self.wheel.now >= self._quiet_until:
+            self._quiet_until = self.wheel.now + STORE_TROUBLE_SECONDS
+            log.error("message_not_kept", reason=str(error))
 
     def refused(self, detail: dict[str, str | int | None]) -> None:
         """Hand a refusal to the intake for the trace."""

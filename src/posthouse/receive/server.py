@@ -154,6 +154,10 @@ class Receiver:
         """Connections of this moment by listener."""
         return {listener.door.settings.name: listener.door.quota.open for listener in self._listeners}
 
+    def accounts_changed(self) -> None:
+        """Log-ins of open sessions count no more from their next MAIL on: the account may be gone."""
+        self._reception.accounts_revision += 1
+
     def set_policy(self, policy: Policy) -> None:
         """Use a new revision of the flow, from the next MAIL of each session on."""
         self._reception.policy = policy

@@ -109,7 +109,12 @@ async def offline(configuration: Configuration) -> AsyncIterator[OfflineParts]:
         StoreUnavailable: It cannot be opened, or a running node keeps it to itself.
     """
     lock = NodeLock(configuration.node.store.directory)
-    if not lock.take():
+    try:
+        taken = lock.take()
+    except OSError as error:
+        where = configuration.node.store.directory
+        raise StoreUnavailable(f"{where} cannot be used: {error.strerror or error}") from error
+    if not taken:
         raise StoreUnavailable(
             f"a node is running on {configuration.node.store.directory}, and only it may use the store; "
             "ask it through its control socket"

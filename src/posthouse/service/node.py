@@ -26,6 +26,7 @@ from posthouse.deliver.secrets import SecretOpener
 from posthouse.deliver.smtp import SessionLog
 from posthouse.deliver.worker import Worker
 from posthouse.mail.address import Address
+from posthouse.net.certificates import KeptOld
 from posthouse.net.connect import is_own_address
 from posthouse.operate.configuration import Configuration
 from posthouse.operate.control import ControlServer
@@ -43,7 +44,7 @@ from posthouse.receive.local import LocalDesk
 from posthouse.receive.server import Receiver, open_certificates
 from posthouse.service.kept import NODE, make_store, open_sealer, utc_now
 from posthouse.service.sendlog import SendLog
-from posthouse.store.port import StoreUnavailable
+from posthouse.store.port import QueueFilter, StoreUnavailable
 from posthouse.store.sealing import SealBroken
 from posthouse.trace.protocol_log import ProtocolLog
 
@@ -51,6 +52,8 @@ log = structlog.get_logger()
 
 DRAIN_SECONDS = 30.0
 CERTIFICATE_LOOK_SECONDS = 60.0
+MAX_SHOWN = 20
+"""Blocked waiting lines in the status."""
 
 
 class Node:
@@ -110,6 +113,7 @@ class Node:
             node.queue,
             clock=utc_now,
             wake=self._dispatcher.wake,
+            in_hand=self._dispatcher.in_hand,
             keep_content=node.trace.keep_content,
             keep_trace=node.trace.keep,
         )
@@ -145,7 +149,13 @@ class Node:
             on_final=self._count_final,
         )
         self.intake = LocalDesk(self._receiver.reception, random=self._random)
-        self.accounts = Accounts(self.store, self.sealer, clock=utc_now, keeps_cram_secrets=node.login.allow_cram_md5)
+        self.accounts = Accounts(
+            self.store,
+            self.sealer,
+            clock=utc_now,
+            keeps_cram_secrets=node.login.allow_cram_md5,
+            on_change=self._receiver.accounts_changed,
+        )
         services = Services(self, flow_file=directory / FLOW_FILE, judge=self._judge_flow, node=self, clock=utc_now)
         self._control = ControlServer(services, node.control)
 
@@ -190,6 +200,7 @@ class Node:
             if (ends := self._receiver.addresses.get(s.name)) is not None
         )
         refusal = self._guard.refusal()
+        blocked = tuple(f"{hop} is blocked: {reason}" for hop, reason in self._dispatcher.troubles.items())
         return NodeStatus(
             version=__version__,
             hostname=node.hostname,
@@ -199,12 +210,13 @@ class Node:
             listeners=listeners,
             flow_revision=self._flow_revision,
             open_copies=self._guard.open_copies,
-            warnings=(*self._warnings, *((refusal[1],) if refusal else ())),
+            warnings=(*self._warnings, *((refusal[1],) if refusal else ()), *blocked[:MAX_SHOWN]),
         )
 
     async def reload(self, *, by: str) -> Reloaded:
         """Read flow.toml and the certificates again; the node goes on with what it has where they are wrong."""
-        self._receiver.reload_certificates(force=True)
+        certificates = self._receiver.reload_certificates(force=True)
+        kept_old = (certificates.problem,) if isinstance(certificates, KeptOld) else ()
         try:
             fresh = await asyncio.to_thread(load, self._configuration.directory)
         except ConfigurationRefused as refused:
@@ -216,7 +228,11 @@ class Node:
         policy = Policy(fresh.flow)
         self._intake.set_policy(policy)
         self._receiver.set_policy(policy)
+        troubled = list(self._dispatcher.troubles)
         self._dispatcher.set_policy(policy)
+        for hop in troubled:
+            # Whoever mends what kept a line waiting wants to see it go.
+            await self.queue.retry(QueueFilter(hop=hop), by=by)
         needs_restart = _changed_settings(self._configuration, fresh)
         self._configuration = Configuration(
             node=self._configuration.node,
@@ -225,7 +241,8 @@ class Node:
             directory=fresh.directory,
             warnings=fresh.warnings,
         )
-        self._warnings = tuple(f"changed, but only a restart takes it over: {name}" for name in needs_restart)
+        restart = tuple(f"changed, but only a restart takes it over: {name}" for name in needs_restart)
+        self._warnings = (*restart, *(f"the old certificate is kept: {problem}" for problem in kept_old))
         self._run("reroute", self._reroute)
         log.info("node.reloaded", by=by, flow_revision=self._flow_revision, needs_restart=needs_restart)
         return Reloaded(flow_revision=self._flow_revision, needs_restart=needs_restart)

@@ -10,7 +10,7 @@ Leaves to others: which state follows which (``queue``), what events say (``mail
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -268,8 +268,9 @@ class Queueing(Protocol):
         """Turn leases back into due copies: all of `owner` (a node that starts after a crash), or, with None, those
         whose time is over. Writes a LEASE_RETURNED event for each. Returns the number of copies."""
 
-    async def renew_leases(self, *, now: datetime, until: datetime) -> int:
-        """Keep the leases of this node that would end before `until`: it lives, and works on them. Returns how many."""
+    async def renew_leases(self, messages: Collection[MessageId], *, below: datetime, until: datetime) -> int:
+        """Keep the leases of this node on these messages until `until` where they would end before `below`, also those
+        whose time is over already: it still has them in hand. Returns how many."""
 
     async def overdue(self, now: datetime, *, limit: int) -> list[Lease]:
         """Lease (as `lease` does, to this node) pending copies whose message expired before `now`, for the bounce."""

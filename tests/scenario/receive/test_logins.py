@@ -102,6 +102,17 @@ async def test_a_disabled_account_and_an_unknown_one_are_refused_in_the_same_wor
         assert reasons == ["the account is disabled", "unknown account"]
 
 
+async def test_an_account_that_is_disabled_loses_its_open_session_too(tmp_path: Path) -> None:
+    async with open_office(tmp_path, clear(), flow=STRANGERS) as office:
+        await office.accounts.create("scanner@example.com", PASSWORD)
+        client = await greeted(office)
+        await client.plain("scanner@example.com", PASSWORD)
+        assert (await client.mail(LETTER, sender="scanner@example.com")).startswith("250 ")
+        await office.accounts.set_disabled("scanner@example.com", True)
+        office.receiver.accounts_changed()
+        assert (await client.say("MAIL FROM:<scanner@example.com>")).startswith("530 5.7.57 ")
+
+
 async def test_a_changed_password_counts_at_once_although_checks_are_remembered(tmp_path: Path) -> None:
     async with open_office(tmp_path, clear(), flow=STRANGERS) as office:
         await office.accounts.create("scanner", PASSWORD, ["*"])

@@ -25,7 +25,7 @@ def test_ids_sort_by_age() -> None:
     assert show_message_id(make_message_id(1000, 9)) < show_message_id(make_message_id(1001, 0))
 
 
-@pytest.mark.parametrize("text", ["", "short", "0123456789ABU", "0123456789ABCD"])
+@pytest.mark.parametrize("text", ["", "short", "0123456789ABU", "0123456789ABCD", "ZZZZZZZZZZZZZ"])
 def test_what_is_not_an_id_is_said_to_be_none(text: str) -> None:
     with pytest.raises(ValueError, match="is not a message id"):
         read_message_id(text)

@@ -68,7 +68,7 @@ def test_a_good_certificate_passes(place: Path, run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("days", "severity", "words"),
-    [(-1, "errors", "expired on"), (10, "warnings", "expires in")],
+    [(-1, "warnings", "expired on"), (10, "warnings", "expires in")],
 )
 def test_a_certificate_near_its_end_is_named(place: Path, run: Run, days: int, severity: str, words: str) -> None:
     write_pair(place, expires=timedelta(days=days))

@@ -100,6 +100,7 @@ class Rig:
         )
         self.sweep = Sweep(
             self.store, self.settler, self.guard, self.settings, clock=self.clock, wake=self.dispatcher.wake,
+            in_hand=self.dispatcher.in_hand,
             keep_content=timedelta(hours=1), keep_trace=timedelta(days=90),
         )  # fmt: skip
 

@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 from tests.unit.queue.conftest import OK, Rig
 
-from posthouse.mail.message import Origin, RecipientState
-from posthouse.mail.outcome import Deferred, Outcome, Scope
+from posthouse.mail.message import Origin, RecipientState, Settlement
+from posthouse.mail.outcome import Deferred, Failed, Outcome, Scope
 from posthouse.queue.guard import Guard
 from posthouse.queue.port import Job
-from posthouse.store.port import QueueFilter
+from posthouse.store.port import QueueFilter, StoreUnavailable
 
 DOWN = Deferred(reason="connection refused", scope=Scope.HOP)
 
@@ -103,7 +103,6 @@ async def test_an_attempt_that_takes_longer_than_a_lease_is_not_made_twice(rig: 
     await rig.attempts(1)
     for _ in range(3):
         rig.advance(minutes=20)
-        await rig.sweep.renew()
         await rig.sweep.expire()
         await rig.dispatcher._look()
     assert await rig.states(message) == ["leased"]
@@ -112,13 +111,52 @@ async def test_an_attempt_that_takes_longer_than_a_lease_is_not_made_twice(rig: 
     assert len(rig.deliveries.jobs) == 1
 
 
-async def test_a_lease_that_nobody_renews_is_given_back(rig: Rig) -> None:
+async def test_a_lease_that_this_node_has_not_in_hand_is_given_back(rig: Rig) -> None:
     rig.deliveries.gate.clear()
     message = await rig.send("x@a.example")
     await rig.attempts(1)
+    rig.dispatcher._held.clear()
     rig.now += timedelta(minutes=31)
     await rig.sweep.expire()
     assert "lease_returned" in [str(e.kind) for e in (await rig.story(message)).events]
+
+
+async def test_a_store_that_was_away_longer_than_a_lease_leads_to_no_second_delivery(rig: Rig) -> None:
+    settle, failures = rig.store.settle, [StoreUnavailable("away")]
+
+    def away(settlement: Settlement) -> object:
+        if failures:
+            raise failures.pop()
+        return settle(settlement)
+
+    rig.store.settle = away  # type: ignore[method-assign, assignment]
+    message = await rig.send("x@a.example")
+    await rig.attempts(1)
+    rig.now += timedelta(minutes=45)
+    await rig.sweep.expire()
+    await rig.dispatcher._look()
+    await rig.until(message, "delivered")
+    assert len(rig.deliveries.jobs) == 1
+
+
+async def test_a_notice_that_cannot_be_written_undoes_no_delivery(rig: Rig) -> None:
+    def broken(*_: object) -> str:
+        raise ZeroDivisionError
+
+    rig.settler._notices.failure = broken  # type: ignore[method-assign, assignment]
+    rig.deliveries.script = lambda job: Failed(status="5.1.1", reason="no such user")
+    message = await rig.send("x@a.example")
+    await rig.until(message, "failed")
+    assert "not_bounced" in [str(e.kind) for e in (await rig.story(message)).events]
+
+
+async def test_a_stop_that_cannot_wait_records_an_unknown_outcome(rig: Rig) -> None:
+    rig.deliveries.gate.clear()
+    message = await rig.send("x@a.example")
+    await rig.attempts(1)
+    await rig.dispatcher.stop(0)
+    assert "unknown" in [str(e.kind) for e in (await rig.story(message)).events]
+    assert await rig.states(message) == ["pending"]
 
 
 async def test_content_is_removed_after_retention_and_the_trace_stays(rig: Rig) -> None:

@@ -118,3 +118,15 @@ def test_a_broken_hash_fits_no_password() -> None:
     assert not passwords.verify_password("$argon2id$broken", PASSWORD)
     assert not passwords.matches_app_password("sha256", "a" * 20)
     assert passwords.read_scram_keys("") is None
+
+
+async def test_changes_that_may_take_rights_away_are_told(store: MemoryAccounts, accounts: Accounts) -> None:
+    told: list[str] = []
+    accounts._on_change = lambda: told.append("changed")
+    await accounts.create("scanner@example.com", "a long password")
+    assert told == []
+    await accounts.set_disabled("scanner@example.com", True)
+    await accounts.set_senders("scanner@example.com", ["@example.com"])
+    await accounts.set_password("scanner@example.com", "another long password")
+    await accounts.remove("scanner@example.com")
+    assert told == ["changed"] * 4

@@ -8,7 +8,7 @@ Leaves to others: when a copy is due again (``queue`` package), settling (``stor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -86,15 +86,20 @@ class LeaseStore(Database):
 
         return await self.writer.call(give_back)
 
-    async def renew_leases(self, *, now: datetime, until: datetime) -> int:
-        """Keep the leases of this node that would end between `now` and `until`. Returns how many."""
-        parameters = {"owner": self.node, "now": to_micros(now), "until": to_micros(until)}
+    async def renew_leases(self, messages: Collection[MessageId], *, below: datetime, until: datetime) -> int:
+        """Keep leases of this node on these messages that would end before `below`, or have ended."""
+        parameters = {
+            "owner": self.node,
+            "ids": _json(list(messages)),
+            "below": to_micros(below),
+            "until": to_micros(until),
+        }
 
         def renew(connection: apsw.Connection) -> int:
             connection.execute(_SQL["renew_leases"], parameters)
             return connection.changes()
 
-        return await self.writer.call(renew)
+        return await self.writer.call(renew) if messages else 0
 
     async def overdue(self, now: datetime, *, limit: int) -> list[Lease]:
         """Pending copies of expired messages, leased to this node for `NOTICE_LEASE`; `limit` counts messages."""

@@ -89,7 +89,9 @@ class SpoolWriter:
 
     async def _send_after(self, under_way: asyncio.Future[None]) -> None:
         await under_way
-        self._send()
+        if not self._file.closed:
+            # The client may have gone meanwhile, and the file with it.
+            self._send()
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
         try:

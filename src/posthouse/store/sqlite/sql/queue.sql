@@ -58,10 +58,6 @@ WHERE state = 2 AND state < 10 AND lease_until <= :now
 SELECT json_group_array(json_array(message_id, position)) FROM copy
 WHERE state = 2 AND state < 10 AND owner = :owner
 
--- name: renew_leases
-UPDATE copy SET lease_until = :until
-WHERE state = 2 AND state < 10 AND owner = :owner AND lease_until > :now AND lease_until < :until
-
 -- name: record_returns
 INSERT INTO journal (message_id, at, events)
 SELECT copy.message_id, :now, json_group_array(json_array(:now, :kind, copy.position, json_object('owner', copy.owner)))
@@ -71,7 +67,7 @@ GROUP BY copy.message_id, copy.position / 1000
 
 -- name: renew_leases
 UPDATE copy SET lease_until = :until
-WHERE state = 2 AND state < 10 AND owner = :owner AND lease_until > :now AND lease_until < :until
+WHERE message_id IN (SELECT value FROM json_each(:ids)) AND state = 2 AND owner = :owner AND lease_until < :below
 
 -- name: return_leases
 UPDATE copy SET state = 1, next_at = :now, owner = '', lease_until = NULL
