@@ -49,6 +49,10 @@ def test_an_address_that_no_connector_names_cannot_relay(room: Path, sink: Sink)
             session.ehlo("client.test")
             replies = [session.mail(SENDER), session.rcpt(RECIPIENT)]
         assert max(code for code, _ in replies) >= 530, replies
+        wait_until(lambda: node.ask("trace", "door")["events"], 10, "the refusal in the trace")
+        (refused, *_) = node.ask("trace", "door")["events"]
+        assert refused["event"] == "refused"
+        assert "no inbound connector matches" in json.dumps(refused)
     finally:
         node.kill()
     assert sink.arrivals == []

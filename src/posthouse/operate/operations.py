@@ -45,6 +45,7 @@ QUEUE_CHANGE = Operation("queue/change", s.QueueAction, s.QueueChanged, "Hold, r
 
 TRACE_SEARCH = Operation("trace/search", s.TraceSelection, s.TraceLines, "Search the message trace")
 TRACE_SHOW = Operation("trace/show", s.Named, s.StoryView, "The story of one message")
+TRACE_DOOR = Operation("trace/door", s.DoorSelection, s.DoorEvents, "Refusals and log-ins, newest first")
 TRACE_FOLLOW = Operation("trace/follow", s.FollowRequest, s.FollowedEvents, "Events as they are written")
 
 ACCOUNT_LIST = Operation("account/list", s.Nothing, a.AccountViews, "Accounts")

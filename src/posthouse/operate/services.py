@@ -56,7 +56,7 @@ class Services:
     ) -> None:
         self._intake = parts.intake
         self._handlers: dict[str, Handler[Any, Any]] = {}
-        self._bind_queue_and_trace(parts)
+        self._bind_queue_and_trace(parts, clock)
         self._bind_flow(FlowService(parts.store, flow_file, judge, node, clock))
         self._bind_accounts(AccountService(parts.store, parts.accounts))
         self._bind_secrets(SecretService(parts.store, parts.sealer, clock))
@@ -82,13 +82,14 @@ class Services:
     def _bind(self, operation: Operation[RequestT, AnswerT], handler: Handler[RequestT, AnswerT]) -> None:
         self._handlers[operation.name] = handler
 
-    def _bind_queue_and_trace(self, parts: Parts) -> None:
-        queue, trace = QueueService(parts.store, parts.queue), TraceService(parts.store)
+    def _bind_queue_and_trace(self, parts: Parts, clock: Callable[[], datetime]) -> None:
+        queue, trace = QueueService(parts.store, parts.queue), TraceService(parts.store, clock)
         self._bind(ops.QUEUE_LIST, queue.list)
         self._bind(ops.QUEUE_HOPS, queue.hops)
         self._bind(ops.QUEUE_CHANGE, queue.change)
         self._bind(ops.TRACE_SEARCH, trace.search)
         self._bind(ops.TRACE_SHOW, trace.show)
+        self._bind(ops.TRACE_DOOR, trace.door)
         self._bind(ops.TRACE_FOLLOW, trace.follow)
 
     def _bind_flow(self, flow: FlowService) -> None:

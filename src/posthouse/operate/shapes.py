@@ -247,6 +247,35 @@ class FollowRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DoorSelection:
+    """What happened at the door, without a message: refusals and log-ins.
+
+    Attributes:
+        since: Aware; None means the last day.
+    """
+
+    since: datetime | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorEvent:
+    """One refusal or log-in."""
+
+    at: datetime
+    event: str
+    text: str
+    fields: dict[str, str | int | float | bool | list[str] | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DoorEvents:
+    """Newest first."""
+
+    events: tuple[DoorEvent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FollowedEvent:
     """One event as it is written."""
 

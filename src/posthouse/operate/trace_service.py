@@ -6,12 +6,17 @@ Failures: `Refusal` where a filter cannot be read or nothing is known of a messa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from posthouse.mail.event import Event
 from posthouse.mail.ids import MessageId, read_message_id, show_message_id
 from posthouse.mail.message import RecipientState
 from posthouse.operate.shapes import (
+    DoorEvent,
+    DoorEvents,
+    DoorSelection,
     FollowedEvent,
     FollowedEvents,
     FollowRequest,
@@ -28,13 +33,14 @@ from posthouse.trace.status import STATUSES, states_of, status_word
 from posthouse.trace.timeline import Line, describe_event, timeline
 
 MAX_ROWS = 10_000
+DOOR_WINDOW = timedelta(days=1)
 
 
 class TraceService:
     """What happened."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        self._store, self._clock = store, clock
 
     async def search(self, selection: TraceSelection, by: str) -> TraceLines | Refusal:
         """Rows, newest first."""
@@ -55,6 +61,17 @@ class TraceService:
         if story is None:
             return Refusal(code="not_found", message=f"nothing is known of message {request.name[:100]}")
         return _story(story)
+
+    async def door(self, request: DoorSelection, by: str) -> DoorEvents:
+        """What was refused, and who logged in: what no message tells of, because there was none."""
+        since = request.since or self._clock() - DOOR_WINDOW
+        events = await self._store.door_events(since, max(1, min(request.limit, MAX_ROWS)))
+        return DoorEvents(
+            tuple(
+                DoorEvent(at=e.at, event=e.kind.value, text=describe_event(e).text, fields=dict(e.detail))
+                for e in events
+            )
+        )
 
     async def follow(self, request: FollowRequest, by: str) -> FollowedEvents:
         """Events after the cursor, in the order of writing; without one, only the cursor of this moment."""
@@ -173,6 +190,10 @@ def _step(line: Line, event: Event) -> StoryStep:
         details=line.details,
         fields=dict(event.detail),
     )
+
+
+def _at_the_door(event: Event) -> DoorEvent:
+    return DoorEvent(at=event.at, event=event.kind.value, text=describe_event(event).text, fields=dict(event.detail))
 
 
 def _followed(number: int, event: Event) -> FollowedEvent:

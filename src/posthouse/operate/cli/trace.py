@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,16 @@ from posthouse.operate.cli.output import (
     wrapped,
 )
 from posthouse.operate.desk import NodeDesk, node_client
-from posthouse.operate.operations import TRACE_FOLLOW, TRACE_SEARCH, TRACE_SHOW
-from posthouse.operate.shapes import FollowedEvent, FollowRequest, Named, StoryView, TraceLine, TraceSelection
+from posthouse.operate.operations import TRACE_DOOR, TRACE_FOLLOW, TRACE_SEARCH, TRACE_SHOW
+from posthouse.operate.shapes import (
+    DoorSelection,
+    FollowedEvent,
+    FollowRequest,
+    Named,
+    StoryView,
+    TraceLine,
+    TraceSelection,
+)
 from posthouse.store.port import TraceRow
 from posthouse.trace.search import csv_text
 from posthouse.trace.status import STATUSES
@@ -144,6 +153,24 @@ def _print_story(story: StoryView) -> None:
         for detail in step.details:
             for line in wrapped(detail, indent=23):
                 click.echo(line)
+
+
+@trace.command(epilog="Example: posthouse trace door --since 2h")
+@click.option("--since", type=MOMENT, help="Not before: 2h, 7d, 2026-01-31, 2026-01-31T14:00; default a day ago.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10000), help="Most lines.")
+@json_option
+@directory_option
+@click.pass_context
+def door(ctx: click.Context, /, directory: Path, as_json: bool, since: datetime | None, limit: int) -> None:
+    """Show what was refused at the door, and who logged in, newest first."""
+    found = ask(desk_of(ctx, directory), TRACE_DOOR, DoorSelection(since=since, limit=limit))
+    if as_json:
+        print_json(found)
+        return
+    if not found.events:
+        click.echo("Nobody was refused, nobody logged in.")
+    for event in found.events:
+        click.echo(printable(f"{show_time(event.at)} {event.event}: {event.text}"))
 
 
 @trace.command(epilog="Example: posthouse trace follow --json")
