@@ -66,6 +66,7 @@ def test_the_queue_is_steered_without_a_node(place: Path, run: Run) -> None:
     changed = ask(run, place, "queue", "release", "--recipient", "@example.net")
     assert changed == {"action": "release", "messages": 1, "copies": 1}
     assert ask(run, place, "queue", "retry", "--all")["copies"] == 1
+    assert run("queue", "cancel", "--all", "--dir", place).exit_code == 2, "a script has to say --yes"
     assert ask(run, place, "queue", "cancel", "--all", "--yes")["copies"] == 2
     assert ask(run, place, "queue", "list")["copies"] == []
     rows = ask(run, place, "trace", "search", "--status", "cancelled")["rows"]

@@ -83,9 +83,9 @@ class Moment(click.ParamType[datetime]):
                 self.fail(f"{text!r} is too long ago", param, ctx)
         try:
             moment = datetime.fromisoformat(text)
-        except ValueError:
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):
             self.fail(f'{text!r} is no time: expected "2h", "7d", "2026-01-31" or "2026-01-31T14:00"', param, ctx)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 MOMENT = Moment()

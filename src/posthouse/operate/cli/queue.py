@@ -192,7 +192,9 @@ def _add_action(action: Action, summary: str, done: str) -> None:
         if everything == (selection != QueueSelection()):
             raise click.UsageError("Say which mail: IDs, filters, or --all.")
         desk = desk_of(ctx, directory)
-        _be_sure(ask(desk, QUEUE_LIST, replace(selection, limit=10_000)), action, yes or not sys.stdin.isatty())
+        # What is cancelled does not come back, so a script has to say that it means it.
+        is_sure = yes or (action != "cancel" and not sys.stdin.isatty())
+        _be_sure(ask(desk, QUEUE_LIST, replace(selection, limit=10_000)), action, is_sure)
         changed = ask(desk, QUEUE_CHANGE, QueueAction(action=action, selection=selection))
         _report(changed, done, as_json)
 
