@@ -42,7 +42,8 @@ class QueueLevers:
 
     Args:
         surrender: Makes a running dispatcher give back what it has not begun, so that the action reaches it.
-        wake: Makes a running dispatcher look again, and forget back-off where copies shall be tried now.
+        resume: Makes a running dispatcher go on, and look again.
+        unblock: Makes it forget back-off, where copies shall be tried now.
         on_final: Told how many copies became final.
     """
 
@@ -52,11 +53,12 @@ class QueueLevers:
         *,
         clock: Callable[[], datetime],
         surrender: Callable[[], Awaitable[None]] = _nothing,
-        wake: Callable[[], None] = lambda: None,
+        resume: Callable[[], None] = lambda: None,
+        unblock: Callable[[], None] = lambda: None,
         on_final: Callable[[int], None] = lambda copies: None,
     ) -> None:
         self._store, self._clock = store, clock
-        self._surrender, self._wake, self._on_final = surrender, wake, on_final
+        self._surrender, self._resume, self._unblock, self._on_final = surrender, resume, unblock, on_final
 
     async def hold(self, query: QueueFilter, *, by: str) -> Changed:
         """PENDING to HELD."""
@@ -91,7 +93,9 @@ class QueueLevers:
             await self._surrender()
             return await self._write(query, wanted, to, kind, by)
         finally:
-            self._wake()
+            if to is RecipientState.PENDING:
+                self._unblock()
+            self._resume()
 
     async def _write(
         self,

@@ -288,8 +288,7 @@ class Dispatcher:
         self.wake()
 
     def unblock(self, hop: str | None = None) -> None:
-        """Forget back-off, of one line or of all, and go on after `surrender`."""
-        self._is_frozen = False
+        """Forget back-off, of one line or of all."""
         for name, line in self.lines.items():
             if hop is None or name == hop or name.startswith(hop + "/"):
                 line.succeeded()
@@ -304,10 +303,15 @@ class Dispatcher:
         if self._held[lease.message.id] <= 0:
             del self._held[lease.message.id]
 
+    def resume(self) -> None:
+        """Go on after `surrender`."""
+        self._is_frozen = False
+        self.wake()
+
     async def surrender(self) -> None:
         """Give all leases that nobody works on back to the store, so that an operator's action reaches them.
 
-        Nothing is begun from then on, until `unblock`.
+        Nothing is begun from then on, until `resume`.
         """
         self._is_frozen = True
         await asyncio.gather(*(self._give_back(self._empty(line)) for line in list(self.lines.values()) if line.leases))

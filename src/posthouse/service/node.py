@@ -145,7 +145,8 @@ class Node:
             self.store,
             clock=utc_now,
             surrender=self._dispatcher.surrender,
-            wake=self._dispatcher.unblock,
+            resume=self._dispatcher.resume,
+            unblock=self._dispatcher.unblock,
             on_final=self._count_final,
         )
         self.intake = LocalDesk(self._receiver.reception, random=self._random)

@@ -96,7 +96,11 @@ class Rig:
         )
         self.settler.connect(self.intake)
         self.levers = QueueLevers(
-            self.store, clock=self.clock, surrender=self.dispatcher.surrender, wake=self.dispatcher.unblock
+            self.store,
+            clock=self.clock,
+            surrender=self.dispatcher.surrender,
+            resume=self.dispatcher.resume,
+            unblock=self.dispatcher.unblock,
         )
         self.sweep = Sweep(
             self.store, self.settler, self.guard, self.settings, clock=self.clock, wake=self.dispatcher.wake,

@@ -44,6 +44,14 @@ async def test_held_mail_is_not_tried_until_it_is_released(rig: Rig) -> None:
     assert said["held"] == said["released"] == "ada"
 
 
+async def test_holding_and_cancelling_leave_back_off_as_it_is(rig: Rig) -> None:
+    await waiting_message(rig)
+    assert rig.dispatcher.troubles == {"a": "connection refused"}
+    await rig.levers.hold(QueueFilter(), by="ada")
+    await rig.levers.cancel(QueueFilter(), by="ada")
+    assert rig.dispatcher.troubles == {"a": "connection refused"}, "a log-in that was refused is not tried sooner"
+
+
 async def test_a_retry_is_due_at_once_although_the_line_was_backing_off(rig: Rig) -> None:
     message = await waiting_message(rig)
     rig.deliveries.script = lambda job: OK
