@@ -19,6 +19,8 @@ class Scope(StrEnum):
 
     RECIPIENT = "recipient"
     MESSAGE = "message"
+    MAILBOX = "mailbox"
+    """The mailbox or identity that sends: it has to rest, others of the connector go on."""
     HOP = "hop"
     """The whole waiting line: the connector or destination cannot be reached or asks for peace."""
 
