@@ -19,12 +19,12 @@ import msgspec
 from aiohttp import web
 
 from m365emu import entra
+from m365emu.applications import Application
 from m365emu.clock import Clock
 from m365emu.directory import Directory
 from m365emu.entra import EntraError
 from m365emu.faults import Faults
 from m365emu.statistics import Statistics
-from m365emu.tenant import Application
 from m365emu.tokens import AUDIENCE, TokenMaker
 
 SCOPE = f"{AUDIENCE}/.default"

@@ -9,11 +9,13 @@ their holder, as the Exchange cmdlets have it.
 Failures: `TenantError` names the place and what is wrong. Leaves to others: files (`tenant_file`), decisions.
 """
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
+
+from m365emu.applications import Application
+from m365emu.connectors import InboundConnector, OutsideDomain
 
 Count = Annotated[int, Meta(ge=1, le=100_000_000)]
 """A limit: one or more."""
@@ -32,30 +34,61 @@ class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Policies of the whole organisation.
+    """Policies of the whole organisation, in the words of Exchange's and Entra's own settings.
 
-    `excess_messages` says what happens beyond the messages a minute: Microsoft documents both, a delay
-    ("throttled and carried over to the following minutes") and, earlier, a rejection.
-    `bare_line_feeds` says whether DATA content with a line feed that stands alone is taken or refused.
+    `region_mismatch` plays an organisation that lives in another region than this MX (4.4.62).
     """
 
     smtp_client_authentication_disabled: bool = False
     basic_authentication_disabled: bool = False
+    basic_authentication_retired: bool = False
     security_defaults: bool = False
     conditional_access_blocks: bool = False
+    allow_legacy_tls_clients: bool = False
+    reject_direct_send: bool = False
+    honor_dmarc: bool = True
+    ipv6: bool = False
+    region_mismatch: bool = False
+    user_consent: bool = True
     excess_messages: Literal["delay", "reject"] = "delay"
     bare_line_feeds: Literal["accept", "refuse"] = "accept"
 
 
+class Assumptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Behaviour that no source settles, each with the choice that is played (see the fidelity page).
+
+    `send_as_refusal`: the text of 2025, or the older 5.7.60. `retired_code`: 5.7.30 is announced as 550, one
+    source saw 535. `too_many_recipients`: refuse the recipient, or take it and send a report.
+    `xoauth2_refusal`: the documented direct 535, or a JSON challenge first, as other providers do.
+    `graph_keeps_message_id`: whether Graph keeps the Message-ID of a MIME message.
+    """
+
+    send_as_refusal: Literal["5.2.252", "5.7.60"] = "5.2.252"
+    retired_code: Literal[550, 535] = 550
+    too_many_recipients: Literal["refuse", "report"] = "refuse"
+    xoauth2_refusal: Literal["direct", "challenge"] = "direct"
+    graph_keeps_message_id: bool = True
+
+
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Numbers of the service. Sizes are octets, times are seconds."""
+    """Numbers of the service. Sizes are octets, times are seconds.
+
+    `external_recipients_per_day` counts for the whole tenant; absent, the published formula over `licences` counts.
+    """
 
     messages_per_minute: Count = 30
     concurrent_submissions: Count = 3
     recipients_per_day: Count = 10_000
     recipients_per_message: Annotated[int, Meta(ge=1, le=1000)] = 500
+    external_recipients_per_day: Count | None = None
+    initial_domain_external_per_day: Count = 100
+    received_per_hour: Count = 3_600
+    mx_recipients_per_domain: Count = 200
+    mx_messages_per_minute: Count = 100_000
+    hops: Count = 30
     advertised_octets: Annotated[int, Meta(ge=1, le=157_286_400)] = 157_286_400
     mailbox_send_octets: Annotated[int, Meta(ge=1, le=157_286_400)] = 36_700_160
+    mailbox_receive_octets: Annotated[int, Meta(ge=1, le=157_286_400)] = 37_748_736
     header_octets: Annotated[int, Meta(ge=1, le=1_048_576)] = 262_144
     protocol_errors: Count = 5
     logon_failures: Count = 3
@@ -64,6 +97,13 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     idle_seconds: Count = 300
     connections: Count = 2_000
     token_seconds: Count = 3_600
+    refresh_days: Count = 90
+    device_code_seconds: Count = 900
+    device_code_interval: Count = 5
+    graph_request_octets: Count = 4_194_304
+    graph_requests_per_10_minutes: Count = 10_000
+    graph_concurrent: Count = 4
+    trace_requests_per_5_minutes: Count = 100
     stored_messages: Count = 5_000
     stored_octets: Annotated[int, Meta(ge=1)] = 1_073_741_824
 
@@ -71,55 +111,71 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Mailbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One mailbox and who may use it.
 
+    `kind` is `licensed`, `shared` (no licence, nobody signs in to it) or `hve` (a High Volume Email account, whose
+    `allowed_apps` are object ids of enterprise applications).
     `smtp_client_authentication_disabled` overrides the organisation's switch when it is set; absent, the
     organisation's switch counts (Set-CASMailbox). `full_access` and `send_as` list the holders of the right
     to open this mailbox and to send with its addresses: other mailboxes' addresses or applications' client ids.
+    `copy_sent` is MessageCopyForSMTPClientSubmissionEnabled; `send_octets`, `receive_octets` and `recipient_limit`
+    are the mailbox's own limits (Set-Mailbox). `members_only` accepts mail from inside the organisation alone.
     """
 
     name: str = ""
+    kind: Literal["licensed", "shared", "hve"] = "licensed"
     password: str = ""
     aliases: tuple[str, ...] = ()
     account: Literal["enabled", "disabled", "locked", "password-expired"] = "enabled"
+    mfa: bool = False
     smtp_client_authentication_disabled: bool | None = None
     full_access: tuple[str, ...] = ()
     send_as: tuple[str, ...] = ()
+    allowed_apps: tuple[str, ...] = ()
+    reply_to: str = ""
     full: bool = False
     restricted: bool = False
+    copy_sent: bool = True
+    members_only: bool = False
+    send_octets: Count | None = None
+    receive_octets: Count | None = None
+    recipient_limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
     def __repr__(self) -> str:
-        return f"Mailbox(name={self.name!r})"
-
-
-class Secret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A client secret and the moment at which it ends, if it does."""
-
-    value: str
-    expires: datetime | None = None
-
-    def __repr__(self) -> str:
-        return f"Secret(expires={self.expires!r})"
-
-
-class Application(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An app registration together with its service principal in the tenant."""
-
-    name: str
-    object_id: str
-    roles: tuple[str, ...] = ("SMTP.SendAsApp",)
-    secrets: tuple[Secret, ...] = ()
+        return f"Mailbox(name={self.name!r}, kind={self.kind!r})"
 
 
 class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The organisation. `domains` are its accepted domains, the first is its default."""
+    """The organisation. `domains` are its accepted domains, the first is its default.
+
+    `internal_relay_domains` are those of them whose unknown recipients live elsewhere. `outside` is what DNS says of
+    other domains; a domain that is not listed exists, takes mail and publishes nothing. `blocked_addresses` are client
+    addresses on Microsoft's block list. `others` holds further tenants of the same emulator, by any name; switches and
+    limits of the servers themselves (greeting, connections, idle time) are those of the first tenant.
+    """
 
     id: str
     name: str
     domains: Annotated[tuple[str, ...], Meta(min_length=1)]
+    initial_domain: str = ""
+    internal_relay_domains: tuple[str, ...] = ()
+    licences: Count = 25
+    trial: bool = False
     service: Service = field(default_factory=Service)
     switches: Switches = field(default_factory=Switches)
+    assumptions: Assumptions = field(default_factory=Assumptions)
     limits: Limits = field(default_factory=Limits)
     mailboxes: dict[str, Mailbox] = field(default_factory=dict)
     applications: dict[str, Application] = field(default_factory=dict)
+    connectors: dict[str, InboundConnector] = field(default_factory=dict)
+    outside: dict[str, OutsideDomain] = field(default_factory=dict)
+    blocked_addresses: tuple[str, ...] = ()
+    others: "dict[str, Tenant]" = field(default_factory=dict)
+
+    @property
+    def external_recipients_per_day(self) -> int:
+        """The tenant's external recipient rate limit: 500 x licences^0.7 + 9,500, trial tenants 5,000."""
+        if self.limits.external_recipients_per_day is not None:
+            return self.limits.external_recipients_per_day
+        return 5_000 if self.trial else int(500 * self.licences**0.7 + 9_500)
 
 
 def tenant_from_document(document: object) -> Tenant:
@@ -161,7 +217,11 @@ def _merged(target: Any, patch: Any) -> Any:
 def _check(tenant: Tenant) -> None:
     """Check what the types cannot say: names that must refer to something, and be unique."""
     seen: dict[str, str] = {}
-    for domain in tenant.domains:
+    for other in tenant.others.values():
+        _check(other)
+        if shared := set(other.domains) & set(tenant.domains):
+            raise TenantError(f"`{min(shared)}` belongs to two tenants - at `$.others`")
+    for domain in (*tenant.domains, *((tenant.initial_domain,) if tenant.initial_domain else ())):
         if domain != domain.lower() or "@" in domain or not domain:
             raise TenantError(f"`{domain}` is not a domain in lower case - at `$.domains`")
     for address, mailbox in tenant.mailboxes.items():

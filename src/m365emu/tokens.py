@@ -19,7 +19,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
-from m365emu.tenant import Application
+from m365emu.applications import Application
 from m365emu.tenant_file import write_private
 
 AUDIENCE = "https://outlook.office365.com"

@@ -119,13 +119,13 @@ async def test_the_tenant_is_shown_without_secrets_and_can_be_changed(
 ) -> None:
     patch = {
         "switches": {"smtp_client_authentication_disabled": True},
-        "mailboxes": {"alice@contoso.example": None, "new@contoso.example": {"password": "fresh"}},
+        "mailboxes": {"alice@contoso.example": None, "new@contoso.example": {"password": "brand-new-word"}},
     }
     async with http.patch("/api/tenant", json=patch) as answer:
         shown = await answer.text()
         assert answer.status == 200
     assert "new@contoso.example" in shown and "alice@contoso.example" not in shown
-    assert not [s for s in ("relay-password", SECRET, "fresh") if s in shown + str(await get(http, "/api/tenant"))]
+    assert not [s for s in ("relay-password", SECRET, "brand-new-word") if s in shown + str(await get(http, "/api/tenant"))]
     assert running.tenant.mailboxes["relay@contoso.example"].password == "relay-password"
     assert running.directory.smtp_authentication_blocked_by("relay@contoso.example") == "Tenant"
 

@@ -173,10 +173,15 @@ def _number(request: web.Request, name: str, default: int) -> int:
 
 
 def _without_secrets(tenant: Tenant) -> Any:
-    document = msgspec.to_builtins(tenant)
+    return _hide(msgspec.to_builtins(tenant))
+
+
+def _hide(document: Any) -> Any:
     for mailbox in document["mailboxes"].values():
         mailbox["password"] = _HIDDEN
     for application in document["applications"].values():
         for secret in application["secrets"]:
             secret["value"] = _HIDDEN
+    for other in document["others"].values():
+        _hide(other)
     return document

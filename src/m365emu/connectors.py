@@ -1,0 +1,43 @@
+"""Inbound connectors and what the service knows of the outside world, as data.
+
+Purpose: how mail that nobody logged on for is attributed and judged. Source: New-InboundConnector; "Set up
+connectors to route mail"; "How to set up a multifunction device or application to send email". Shape: frozen
+structs, part of `tenant.Tenant`. Failures: none. Leaves to others: matching (`attribution`).
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class InboundConnector(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One inbound connector, in the words of New-InboundConnector.
+
+    `sender_ip_addresses` are IPv4 addresses or ranges from /24 to /32. `blocked` plays a connector that Microsoft
+    blocked as compromised.
+    """
+
+    connector_type: Literal["Partner", "OnPremises"] = "OnPremises"
+    enabled: bool = True
+    sender_domains: tuple[str, ...] = ("*",)
+    sender_ip_addresses: tuple[str, ...] = ()
+    tls_sender_certificate_name: str = ""
+    require_tls: bool = False
+    restrict_domains_to_ip_addresses: bool = False
+    restrict_domains_to_certificate: bool = False
+    treat_messages_as_internal: bool = False
+    blocked: bool = False
+
+
+class OutsideDomain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What DNS would say of a domain: who may send for it, and its DMARC policy.
+
+    `spf` lists networks that pass; `dkim` lists selectors whose signatures verify (`*` for any signature).
+    `exists` false plays a domain that DNS does not know; `accepts` false plays one that refuses every recipient.
+    """
+
+    spf: tuple[str, ...] = ()
+    dkim: tuple[str, ...] = ()
+    dmarc: Literal["", "none", "quarantine", "reject"] = ""
+    exists: bool = True
+    accepts: bool = True
