@@ -23,6 +23,7 @@ from m365emu.faults import Faults
 from m365emu.limits import Lockout
 from m365emu.logon import Logons
 from m365emu.mailbox import MessageStore, Record
+from m365emu.post import Post
 from m365emu.smtp.server import SubmissionHost
 from m365emu.smtp.tls import server_context
 from m365emu.statistics import Statistics
@@ -56,6 +57,7 @@ class Emulator:
         ca: the file to trust.
         faults: order faults here; the same as `POST /api/control`.
         store: the messages.
+        post: delivers, and keeps the message trace.
         statistics: the counts.
         control: changes while running; the same as the HTTP control.
         host: the submission host; `host.new_session` gives a session without a network.
@@ -93,12 +95,14 @@ class Emulator:
         self.faults, self.statistics = Faults(), Statistics()
         self.directory = Directory(tenant or read_tenant(dir / "tenant.toml"))
         self.store = MessageStore(dir / "mail")
+        self.post = Post(self.directory, self.store, self.statistics, clock)
         self.tokens = tokens = TokenMaker(dir / "token-key.pem", clock.now)
         lockout = Lockout()
         desk = SubmissionDesk(
             directory=self.directory,
             logons=Logons(self.directory, tokens, lockout, clock),
             store=self.store,
+            post=self.post,
             faults=self.faults,
             statistics=self.statistics,
             clock=clock,

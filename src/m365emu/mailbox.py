@@ -30,6 +30,11 @@ UNDELIVERABLE = "undeliverable"
 _log = logging.getLogger(__name__)
 
 
+def sent_items(mailbox: str) -> str:
+    """Return the name of a mailbox's folder Sent Items."""
+    return f"{mailbox}/sent"
+
+
 class Record(Struct, frozen=True, kw_only=True):
     """All that is known of an accepted message.
 

@@ -8,8 +8,6 @@ Failures: a disk that is full is answered with 452. Leaves to others: logons (`l
 """
 
 import logging
-import secrets
-import uuid
 from datetime import datetime
 from pathlib import Path as FilePath
 
@@ -20,7 +18,8 @@ from m365emu.faults import Fault, Faults, Stage
 from m365emu.hosts import FrontEnd
 from m365emu.limits import MessageRate, OpenSubmissions, RecipientQuota
 from m365emu.logon import Logons
-from m365emu.mailbox import EXTERNAL, UNDELIVERABLE, MessageStore, Record
+from m365emu.mailbox import MessageStore
+from m365emu.post import Parcel, Post
 from m365emu.replies import Reply
 from m365emu.smtp.desk import LogonRefused, Submission
 from m365emu.smtp.sasl import BearerClaim, PasswordClaim
@@ -39,6 +38,7 @@ class SubmissionDesk:
         directory: Directory,
         logons: Logons,
         store: MessageStore,
+        post: Post,
         faults: Faults,
         statistics: Statistics,
         clock: Clock,
@@ -46,6 +46,7 @@ class SubmissionDesk:
         self._directory = directory
         self._logons = logons
         self._store = store
+        self._post = post
         self._faults = faults
         self._statistics = statistics
         self._clock = clock
@@ -103,16 +104,31 @@ class SubmissionDesk:
 
     def keep(self, submission: Submission) -> Reply:
         front, principal = submission.front, submission.principal
-        message_id = submission.head.message_id or f"<{uuid.uuid4()}@{front.mailbox_server}>"
-        record = self._record(submission, message_id)
+        mailbox = self._directory.mailbox(principal.mailbox)
+        parcel = Parcel(
+            tenant=self._directory.tenant_of(principal.mailbox) or self._directory.tenant,
+            mailbox=principal.mailbox,
+            way=principal.method,
+            sender=submission.sender.address,
+            recipients=tuple(recipient.address for recipient in submission.recipients),
+            content=submission.content,
+            head=submission.head,
+            server=front.mailbox_server,
+            client=submission.client,
+            tls_version=submission.tls.version,
+            session_id=front.session_id,
+            transcript=submission.transcript,
+            mail_parameters=submission.sender.parameters,
+            recipient_parameters={r.address: r.parameters for r in submission.recipients if r.parameters},
+            save_copy=mailbox is not None and mailbox.copy_sent,
+        )
         try:
-            self._store.add(record, submission.content, submission.transcript, self.limits)
+            record = self._post.accept(parcel)
         except OSError as error:
             _log.error("a message could not be kept: %s", error.strerror)
             return replies.NO_RESOURCES
         self.quota.use(principal.mailbox, len(submission.recipients), self.now())
-        self._statistics.accepted[principal.mailbox] += 1
-        return replies.message_accepted(front, message_id)
+        return replies.message_accepted(front, record.message_id)
 
     @property
     def _rejects_excess(self) -> bool:
@@ -161,36 +177,3 @@ class SubmissionDesk:
         if self.quota.has_room(mailbox, recipients, self.now(), self.limits.recipients_per_day):
             return None
         return replies.quota_exceeded(submission.front)
-
-    def _folders(self, submission: Submission) -> list[str]:
-        folders: dict[str, None] = {}
-        for recipient in submission.recipients:
-            mailbox = self._directory.resolve(recipient.address)
-            internal = self._directory.is_internal(recipient.address)
-            folders[mailbox or (UNDELIVERABLE if internal else EXTERNAL)] = None
-        return list(folders)
-
-    def _record(self, submission: Submission, message_id: str) -> Record:
-        number = self._store.next_number()
-        content, head, sender = submission.content, submission.head, submission.sender
-        return Record(
-            id=f"{number:08d}-{secrets.token_hex(4)}",
-            number=number,
-            received=self.now(),
-            envelope_from=sender.address,
-            envelope_to=[recipient.address for recipient in submission.recipients],
-            mail_parameters=sender.parameters,
-            recipient_parameters={r.address: r.parameters for r in submission.recipients if r.parameters},
-            folders=self._folders(submission),
-            subject=head.subject,
-            message_id=message_id,
-            author=head.first("from")[:998],
-            size=content.size,
-            bare_line_feeds=content.has_bare_line_feeds,
-            bare_carriage_returns=content.has_bare_carriage_returns,
-            authentication=submission.principal.method,
-            mailbox=submission.principal.mailbox,
-            client_ip=submission.client,
-            tls_version=submission.tls.version,
-            session_id=submission.front.session_id,
-        )

@@ -114,7 +114,14 @@ def test_the_envelope_decides_who_gets_the_message_never_the_header(emulator: Em
         "b@example.net",
     )
     assert logged_on(emulator).submit(content, recipients=recipients) == ACCEPTED
-    assert folders(emulator) == [["alice@contoso.example", "bob@contoso.example", "undeliverable", "external"]]
+    expected = [
+        "alice@contoso.example",
+        "bob@contoso.example",
+        "undeliverable",
+        "external",
+        "relay@contoso.example/sent",
+    ]
+    assert folders(emulator) == [expected]
     assert emulator.store.messages()[0].envelope_to == list(recipients)
     assert emulator.content(emulator.store.messages()[0]) == content
 
