@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, assert_never
+from typing import assert_never
 
 from posthouse.deliver.failure import LookupTrouble, SessionFailure, Unroutable
-from posthouse.mail.outcome import Deferred, Delivered, Failed, Outcome, Scope, Unknown
+from posthouse.mail.outcome import Deferred, Delivered, Failed, OnUnknown, Outcome, Scope, Unknown
 from posthouse.mail.reply import Reply
 from posthouse.wire.smtp.client_events import Answer, CannotSend, NoAnswer, RecipientResult, Stage
 
@@ -138,7 +138,7 @@ _STAGE_NAMES = {
 _DEFAULT_STATUS = {_MAIL: "5.1.0", _RCPT: "5.1.0", _DATA: "5.3.0", _CONTENT: "5.0.0"}
 
 
-def classify(result: RecipientResult, *, on_unknown: Literal["retry", "hold"], relayed_dsn: bool = False) -> Outcome:
+def classify(result: RecipientResult, *, on_unknown: OnUnknown, relayed_dsn: bool = False) -> Outcome:
     """Turn one recipient's result of a transaction into its outcome.
 
     Args:
@@ -152,7 +152,11 @@ def classify(result: RecipientResult, *, on_unknown: Literal["retry", "hold"], r
             return _classify_refusal(stage, reply)
         case NoAnswer(stage=stage, cause=cause, may_be_delivered=may_be_delivered):
             if may_be_delivered:
-                return Unknown(reason=f"the message was sent and no answer came: {cause}", retry=on_unknown == "retry")
+                return Unknown(
+                    reason=f"the message was sent and no answer came: {cause}",
+                    retry=on_unknown == "retry",
+                    verify=on_unknown == "verify",
+                )
             reason = f"no answer about {_STAGE_NAMES[stage]}: {cause}"
             return Deferred(reason=reason, scope=Scope.MESSAGE, is_glitch=True)
         case CannotSend(status=status, reason=reason):

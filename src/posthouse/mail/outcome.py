@@ -9,9 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from typing import Literal
 
 from posthouse.mail.event import Detail
 from posthouse.mail.reply import Reply
+
+
+OnUnknown = Literal["retry", "hold", "verify"]
+"""What a connector does when the answer after the final dot was lost."""
 
 
 class Scope(StrEnum):
@@ -78,10 +83,14 @@ class Unknown:
 
     Attributes:
         retry: The connector's `on_unknown` is ``retry``.
+        verify: It is ``verify``: whoever can look into the mailbox says what became of it.
+        mailbox: The mailbox that sent, whose Sent Items know; empty where none did.
     """
 
     reason: str
     retry: bool
+    verify: bool = False
+    mailbox: str = ""
 
 
 Outcome = Delivered | Deferred | Failed | Unknown
