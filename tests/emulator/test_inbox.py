@@ -125,7 +125,9 @@ async def test_the_tenant_is_shown_without_secrets_and_can_be_changed(
         shown = await answer.text()
         assert answer.status == 200
     assert "new@contoso.example" in shown and "alice@contoso.example" not in shown
-    assert not [s for s in ("relay-password", SECRET, "brand-new-word") if s in shown + str(await get(http, "/api/tenant"))]
+    assert not [
+        s for s in ("relay-password", SECRET, "brand-new-word") if s in shown + str(await get(http, "/api/tenant"))
+    ]
     assert running.tenant.mailboxes["relay@contoso.example"].password == "relay-password"
     assert running.directory.smtp_authentication_blocked_by("relay@contoso.example") == "Tenant"
 
