@@ -29,11 +29,16 @@ class InboundConnector(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     blocked: bool = False
 
 
+Unreachable = Literal["", "dns", "timeout", "refused", "untrusted-root", "reset", "mta-sts", "starttls"]
+"""Why another domain's servers cannot be delivered to."""
+
+
 class OutsideDomain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What DNS would say of a domain: who may send for it, and its DMARC policy.
 
     `spf` lists networks that pass; `dkim` lists selectors whose signatures verify (`*` for any signature).
     `exists` false plays a domain that DNS does not know; `accepts` false plays one that refuses every recipient.
+    `unreachable` plays one whose servers cannot be talked to: mail for it is tried until it expires.
     """
 
     spf: tuple[str, ...] = ()
@@ -41,3 +46,4 @@ class OutsideDomain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     dmarc: Literal["", "none", "quarantine", "reject"] = ""
     exists: bool = True
     accepts: bool = True
+    unreachable: Unreachable = ""

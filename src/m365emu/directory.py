@@ -20,11 +20,15 @@ Method = Literal["LOGIN", "XOAUTH2"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who is logged on: the mailbox in use, and the actor whose rights count (its address or a client id)."""
+    """Who is logged on: the mailbox in use, and the actor whose rights count (its address or a client id).
+
+    `opens_mailbox` is false for an application that was let in although it cannot open the mailbox.
+    """
 
     mailbox: str
     actor: str
     method: Method
+    opens_mailbox: bool = True
 
 
 class Directory:

@@ -26,17 +26,23 @@ class TenantError(Exception):
 
 
 class Service(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The names that the emulated servers go by in greetings and replies."""
+    """The names that the emulated servers go by in greetings and replies.
+
+    `front_end` and `mailbox_server` belong to submission, `exchanger` and its `exchanger_region` to the MX.
+    """
 
     front_end: str = "FR0P281CA0042"
     mailbox_server: str = "FR0P281MB0042"
     forest: str = "DEUP281"
+    exchanger: str = "FR2DEU01FT042"
+    exchanger_region: str = "deu01"
 
 
 class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Policies of the whole organisation, in the words of Exchange's and Entra's own settings.
 
-    `region_mismatch` plays an organisation that lives in another region than this MX (4.4.62).
+    `region_mismatch` plays an organisation that lives in another region than this MX (4.4.62). `federated_sign_in`
+    other than `ok` plays a sign-in server of the organisation's own that fails passwords.
     """
 
     smtp_client_authentication_disabled: bool = False
@@ -50,6 +56,7 @@ class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ipv6: bool = False
     region_mismatch: bool = False
     user_consent: bool = True
+    federated_sign_in: Literal["ok", "unreachable", "insecure"] = "ok"
     excess_messages: Literal["delay", "reject"] = "delay"
     bare_line_feeds: Literal["accept", "refuse"] = "accept"
 
@@ -60,6 +67,8 @@ class Assumptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     `send_as_refusal`: the text of 2025, or the older 5.7.60. `retired_code`: 5.7.30 is announced as 550, one
     source saw 535. `too_many_recipients`: refuse the recipient, or take it and send a report.
     `xoauth2_refusal`: the documented direct 535, or a JSON challenge first, as other providers do.
+    `missing_mailbox_permission`: an application without FullAccess is refused at AUTH (535 5.7.3) or at the end of
+    DATA (430 4.2.0); both were seen.
     `graph_keeps_message_id`: whether Graph keeps the Message-ID of a MIME message.
     """
 
@@ -67,6 +76,7 @@ class Assumptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     retired_code: Literal[550, 535] = 550
     too_many_recipients: Literal["refuse", "report"] = "refuse"
     xoauth2_refusal: Literal["direct", "challenge"] = "direct"
+    missing_mailbox_permission: Literal["at-auth", "at-submission"] = "at-auth"
     graph_keeps_message_id: bool = True
 
 
@@ -74,6 +84,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Numbers of the service. Sizes are octets, times are seconds.
 
     `external_recipients_per_day` counts for the whole tenant; absent, the published formula over `licences` counts.
+    Limits that no source gives a number for are absent: `received_per_hour_from_one_sender` (5.2.121),
+    `connections_per_address` and `session_seconds`.
     """
 
     messages_per_minute: Count = 30
@@ -83,6 +95,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     external_recipients_per_day: Count | None = None
     initial_domain_external_per_day: Count = 100
     received_per_hour: Count = 3_600
+    received_per_hour_from_one_sender: Count | None = None
     mx_recipients_per_domain: Count = 200
     mx_messages_per_minute: Count = 100_000
     hops: Count = 30
@@ -95,7 +108,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lockout_failures: Count = 10
     lockout_seconds: Count = 60
     idle_seconds: Count = 300
+    session_seconds: Count | None = None
     connections: Count = 2_000
+    connections_per_address: Count | None = None
     token_seconds: Count = 3_600
     refresh_days: Count = 90
     device_code_seconds: Count = 900
@@ -118,6 +133,7 @@ class Mailbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     to open this mailbox and to send with its addresses: other mailboxes' addresses or applications' client ids.
     `copy_sent` is MessageCopyForSMTPClientSubmissionEnabled; `send_octets`, `receive_octets` and `recipient_limit`
     are the mailbox's own limits (Set-Mailbox). `members_only` accepts mail from inside the organisation alone.
+    `spam_verdict` is what outbound spam control says of every message the mailbox sends.
     """
 
     name: str = ""
@@ -135,6 +151,7 @@ class Mailbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     restricted: bool = False
     copy_sent: bool = True
     members_only: bool = False
+    spam_verdict: Literal["", "RefuseQuota", "Suspend"] = ""
     send_octets: Count | None = None
     receive_octets: Count | None = None
     recipient_limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
@@ -148,7 +165,7 @@ class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `internal_relay_domains` are those of them whose unknown recipients live elsewhere. `outside` is what DNS says of
     other domains; a domain that is not listed exists, takes mail and publishes nothing. `blocked_addresses` are client
-    addresses on Microsoft's block list. `others` holds further tenants of the same emulator, by any name; switches and
+    addresses on Microsoft's block list, `reverse_names` what their addresses resolve to. `others` holds further tenants of the same emulator, by any name; switches and
     limits of the servers themselves (greeting, connections, idle time) are those of the first tenant.
     """
 
@@ -168,6 +185,7 @@ class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connectors: dict[str, InboundConnector] = field(default_factory=dict)
     outside: dict[str, OutsideDomain] = field(default_factory=dict)
     blocked_addresses: tuple[str, ...] = ()
+    reverse_names: dict[str, str] = field(default_factory=dict)
     others: "dict[str, Tenant]" = field(default_factory=dict)
 
     @property
