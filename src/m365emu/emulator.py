@@ -17,9 +17,12 @@ from aiohttp import web
 
 from m365emu.authority import Authority
 from m365emu.certificates import Certificates, ensure_certificates
-from m365emu.clock import Clock, SystemClock
+from m365emu.client_addresses import ClientAddresses
+from m365emu.client_certificates import CLIENT_NAME, ensure_client_certificates
+from m365emu.clock import Clock, OffsetClock
 from m365emu.directory import Directory
 from m365emu.faults import Faults
+from m365emu.journal import Journal
 from m365emu.limits import Lockout
 from m365emu.logon import Logons
 from m365emu.mailbox import MessageStore, Record
@@ -29,10 +32,11 @@ from m365emu.smtp.tls import server_context
 from m365emu.statistics import Statistics
 from m365emu.submission import SubmissionDesk
 from m365emu.tenant import Tenant
-from m365emu.tenant_file import read_tenant, write_first_tenant, write_private
+from m365emu.tenant_file import read_tenant, tenant_file, write_first_tenant, write_private
 from m365emu.tokens import TokenMaker
 from m365emu.web.api import InboxApi
-from m365emu.web.control import Control
+from m365emu.web.control import Control, Parts
+from m365emu.web.https_journal import journal_middleware
 from m365emu.web.pages import InboxPages
 
 LOOPBACK = ("127.0.0.1", 0)
@@ -42,8 +46,9 @@ def prepare(directory: Path, clock: Clock) -> Certificates:
     """Write what the directory lacks: certificates and a first `tenant.toml`."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     certificates = ensure_certificates(directory, clock.now())
-    if not (directory / "tenant.toml").exists():
-        write_first_tenant(directory / "tenant.toml")
+    clients = ensure_client_certificates(directory, clock.now())
+    if not tenant_file(directory).exists():
+        write_first_tenant(directory / "tenant.toml", clients.app.read_text(), CLIENT_NAME)
     return certificates
 
 
@@ -59,6 +64,7 @@ class Emulator:
         store: the messages.
         post: delivers, and keeps the message trace.
         statistics: the counts.
+        journal: sessions and requests of late, with the reason of a refusal.
         control: changes while running; the same as the HTTP control.
         host: the submission host; `host.new_session` gives a session without a network.
         tokens: makes and checks access tokens.
@@ -73,6 +79,7 @@ class Emulator:
         https: tuple[str, int] = LOOPBACK,
         http: tuple[str, int] = LOOPBACK,
         clock: Clock | None = None,
+        scenario: str = "",
     ) -> None:
         """Build the emulator on a directory.
 
@@ -80,20 +87,23 @@ class Emulator:
             dir: where certificates, `tenant.toml` and mail are kept; made when it is missing.
             tenant: the tenant to play instead of the one in `tenant.toml`.
             submission, https, http: addresses to listen on, as host and port.
-            clock: the time; the machine's by default.
+            clock: the time; the machine's by default, moving ahead on order.
+            scenario: the name or file of a scenario to play from the moment it listens.
 
         Raises:
             TenantError: `tenant.toml` cannot be used.
             OSError: the directory cannot be used.
         """
-        clock = clock or SystemClock()
+        clock = clock or OffsetClock()
         certificates = prepare(dir, clock)
         self._dir = dir
         self._wanted = (submission, https, http)
         self.ca = certificates.ca
         self.submission = self.authority = self.inbox = ""
+        self.clock, self._scenario = clock, scenario
         self.faults, self.statistics = Faults(), Statistics()
-        self.directory = Directory(tenant or read_tenant(dir / "tenant.toml"))
+        self.journal, addresses = Journal(), ClientAddresses()
+        self.directory = Directory(tenant or read_tenant(tenant_file(dir)))
         self.store = MessageStore(dir / "mail")
         self.post = Post(self.directory, self.store, self.statistics, clock)
         self.tokens = tokens = TokenMaker(dir / "token-key.pem", clock.now)
@@ -114,16 +124,25 @@ class Emulator:
             statistics=self.statistics,
             clock=clock,
             tls=server_context(certificates),
+            addresses=addresses,
+            journal=self.journal,
         )
         self.control = Control(
-            directory=self.directory,
-            desk=desk,
-            lockout=lockout,
-            tokens=tokens,
-            faults=self.faults,
-            statistics=self.statistics,
-            connections=self.host,
-            clock=clock,
+            Parts(
+                home=dir,
+                directory=self.directory,
+                desk=desk,
+                store=self.store,
+                post=self.post,
+                lockout=lockout,
+                tokens=tokens,
+                faults=self.faults,
+                statistics=self.statistics,
+                journal=self.journal,
+                addresses=addresses,
+                connections=(self.host,),
+                clock=clock,
+            )
         )
         self._build_web(certificates, clock)
 
@@ -160,6 +179,8 @@ class Emulator:
             InboxPages(self.directory, self.store).add_to(inbox)
             self.inbox = f"http://{await self._serve(inbox, http, None)}"
             self._write_endpoints()
+            if self._scenario:
+                self.control.play(self._scenario)
         except BaseException:
             await self.stop()
             raise
@@ -199,6 +220,8 @@ class Emulator:
         return path.read_bytes()
 
     async def _serve(self, app: web.Application, where: tuple[str, int], tls: ssl.SSLContext | None) -> str:
+        if tls is not None:
+            app.middlewares.append(journal_middleware(self.journal, self.clock))
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         self._runners.append(runner)

@@ -23,6 +23,10 @@ class MessageRate:
         """Say whether the mailbox has used its minute up."""
         return self._earliest(mailbox, now, limit) > now
 
+    def used(self, mailbox: str, now: datetime) -> int:
+        """Return how many messages of the last minute, and of moments to come, count now."""
+        return sum(moment > now - _MINUTE for moment in self._slots.get(mailbox, ()))
+
     def reserve(self, mailbox: str, now: datetime, limit: int) -> datetime:
         """Take the next free slot and return its moment: now, or later when the minute is used up."""
         moment = self._earliest(mailbox, now, limit)
@@ -55,6 +59,11 @@ class RecipientQuota:
         while uses and uses[0][0] <= now - _DAY:
             self._totals[mailbox] -= uses.popleft()[1]
         return self._totals.get(mailbox, 0) + recipients <= limit
+
+    def used(self, mailbox: str, now: datetime) -> int:
+        """Return how many recipients of the last 24 hours count now."""
+        self.has_room(mailbox, 0, now, 0)
+        return self._totals.get(mailbox, 0)
 
     def use(self, mailbox: str, recipients: int, now: datetime) -> None:
         """Count recipients that were accepted."""
@@ -97,6 +106,10 @@ class OpenSubmissions:
         """Return the transaction's place among the open ones, the oldest being 1."""
         return list(self._open.get(mailbox, {})).index(number) + 1
 
+    def under_way(self, mailbox: str) -> int:
+        """Return how many transactions of the mailbox are open."""
+        return len(self._open.get(mailbox, {}))
+
     def clear(self) -> None:
         """Forget the highest counts; what is open stays open."""
         self.most = {mailbox: len(under_way) for mailbox, under_way in self._open.items() if under_way}
@@ -130,6 +143,16 @@ class Lockout:
     def succeeded(self, mailbox: str) -> None:
         """Forget the failures."""
         self._failures.pop(mailbox, None)
+
+    def unlock(self, mailbox: str) -> None:
+        """Open a locked account, as an administrator can."""
+        self._failures.pop(mailbox, None)
+        self._locked_until.pop(mailbox, None)
+
+    def is_locked_now(self, mailbox: str, now: datetime) -> bool:
+        """Say whether the account is locked, without prolonging it."""
+        until = self._locked_until.get(mailbox)
+        return until is not None and until > now
 
     def clear(self) -> None:
         self._failures.clear()

@@ -10,7 +10,7 @@ Failures: `OSError` from a full disk rises from `add`. Leaves to others: who a m
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -64,7 +64,11 @@ class Record(Struct, frozen=True, kw_only=True):
 
 
 class MessageStore:
-    """The mail directory and its index in memory."""
+    """The mail directory and its index in memory.
+
+    Attributes:
+        followers: called with each message that was kept.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Open the directory, reading what an earlier run left."""
@@ -76,6 +80,7 @@ class MessageStore:
         self._octets = 0
         self._number = 0
         self._waiting: list[asyncio.Future[None]] = []
+        self.followers: list[Callable[[Record], None]] = []
         self._load()
 
     def next_number(self) -> int:
@@ -87,10 +92,13 @@ class MessageStore:
         """Keep a message; it is on disk, if not yet flushed by the system, when this returns."""
         content.save(self._content_file(record.id))
         self._record_file(record.id).write_bytes(msgspec.json.encode(record))
-        self._live[record.session_id] = transcript
+        if record.session_id:
+            self._live[record.session_id] = transcript
         self._note(record)
         while len(self._records) > limits.stored_messages or self._octets > limits.stored_octets:
             self._remove(next(iter(self._records.values())))
+        for follower in self.followers:
+            follower(record)
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():

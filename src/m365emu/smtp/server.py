@@ -8,9 +8,11 @@ import asyncio
 import ssl
 
 from m365emu import replies
+from m365emu.client_addresses import ClientAddresses
 from m365emu.clock import Clock
 from m365emu.directory import Directory
 from m365emu.hosts import FrontEnd, SessionNumbers
+from m365emu.journal import Journal, note_session
 from m365emu.mailbox import MessageStore
 from m365emu.smtp.connection import Connection
 from m365emu.smtp.desk import Desk
@@ -32,6 +34,8 @@ class SubmissionHost:
         statistics: Statistics,
         clock: Clock,
         tls: ssl.SSLContext,
+        addresses: ClientAddresses,
+        journal: Journal,
     ) -> None:
         self.desk = desk
         self.clock = clock
@@ -40,6 +44,8 @@ class SubmissionHost:
         self._directory = directory
         self._store = store
         self._statistics = statistics
+        self._addresses = addresses
+        self._journal = journal
         self._numbers = SessionNumbers(clock.now())
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
@@ -78,7 +84,7 @@ class SubmissionHost:
 
     def admit(self, connection: Connection, client: str) -> Session:
         """Open a session for a new connection, or refuse it when there are too many."""
-        session = self.new_session(client)
+        session = self.new_session(self._addresses.seen(client))
         self._statistics.sessions["opened"] += 1
         if len(self._connections) >= self.desk.limits.connections:
             session.refuse(replies.TOO_MANY_CONNECTIONS)
@@ -91,4 +97,8 @@ class SubmissionHost:
         """A connection is gone; its transcript may leave memory."""
         self._connections.discard(connection)
         self._statistics.sessions["closed"] += 1
-        self._store.session_ended(connection.session.front.session_id)
+        session = connection.session
+        self._store.session_ended(session.front.session_id)
+        who = session.principal.mailbox if session.principal else ""
+        lines = session.transcript.lines()
+        note_session(self._journal, at=self.clock.now(), client=session.client, who=who, lines=lines)
