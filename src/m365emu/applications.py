@@ -60,6 +60,7 @@ class Application(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         consent: whether an administrator consented to `roles`; delegated permissions are consented to by
             `admin` for everybody, or by `user`, each for themselves on the sign-in page.
         public_client: device code and public redirects are allowed, no secret is asked for.
+        managed_identity: the metadata endpoint of a machine gives tokens in its name.
         redirect_uris: where an authorization code may be sent; `http://localhost` covers every port.
     """
 
@@ -75,5 +76,6 @@ class Application(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     federations: tuple[Federation, ...] = ()
     rbac: tuple[ScopedRole, ...] = ()
     public_client: bool = False
+    managed_identity: bool = False
     redirect_uris: tuple[str, ...] = ()
     disabled: bool = False

@@ -43,6 +43,8 @@ class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `region_mismatch` plays an organisation that lives in another region than this MX (4.4.62). `federated_sign_in`
     other than `ok` plays a sign-in server of the organisation's own that fails passwords.
+    `conditional_access_blocks` stands for a policy against legacy authentication, `conditional_access_blocks_tokens`
+    for one that keeps people from tokens too (AADSTS53003).
     """
 
     smtp_client_authentication_disabled: bool = False
@@ -50,6 +52,7 @@ class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     basic_authentication_retired: bool = False
     security_defaults: bool = False
     conditional_access_blocks: bool = False
+    conditional_access_blocks_tokens: bool = False
     allow_legacy_tls_clients: bool = False
     reject_direct_send: bool = False
     honor_dmarc: bool = True
@@ -69,6 +72,8 @@ class Assumptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     `xoauth2_refusal`: the documented direct 535, or a JSON challenge first, as other providers do.
     `missing_mailbox_permission`: an application without FullAccess is refused at AUTH (535 5.7.3) or at the end of
     DATA (430 4.2.0); both were seen.
+    `device_polling`: a device that polls faster than it was told is asked to slow down, or is not.
+    `assertion_reuse`: a client assertion may be sent again while it lasts, as Microsoft's own libraries do, or once.
     `graph_keeps_message_id`: whether Graph keeps the Message-ID of a MIME message.
     """
 
@@ -77,6 +82,8 @@ class Assumptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     too_many_recipients: Literal["refuse", "report"] = "refuse"
     xoauth2_refusal: Literal["direct", "challenge"] = "direct"
     missing_mailbox_permission: Literal["at-auth", "at-submission"] = "at-auth"
+    device_polling: Literal["slow_down", "ignore"] = "slow_down"
+    assertion_reuse: Literal["accept", "refuse"] = "accept"
     graph_keeps_message_id: bool = True
 
 
@@ -165,8 +172,9 @@ class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `internal_relay_domains` are those of them whose unknown recipients live elsewhere. `outside` is what DNS says of
     other domains; a domain that is not listed exists, takes mail and publishes nothing. `blocked_addresses` are client
-    addresses on Microsoft's block list, `reverse_names` what their addresses resolve to. `others` holds further tenants of the same emulator, by any name; switches and
-    limits of the servers themselves (greeting, connections, idle time) are those of the first tenant.
+    addresses on Microsoft's block list, `reverse_names` what addresses resolve to. `others` holds further tenants of
+    the same emulator, by any name; switches and limits of the servers themselves (greeting, connections, idle time)
+    are those of the first tenant.
     """
 
     id: str
