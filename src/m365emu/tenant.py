@@ -75,6 +75,10 @@ class Assumptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     `device_polling`: a device that polls faster than it was told is asked to slow down, or is not.
     `assertion_reuse`: a client assertion may be sent again while it lasts, as Microsoft's own libraries do, or once.
     `graph_keeps_message_id`: whether Graph keeps the Message-ID of a MIME message.
+    `graph_takes_internet_message_id`: whether internetMessageId of a JSON message is heeded, though it is read-only.
+    `graph_quoted_printable`: MIME with quoted-printable parts is taken, or refused as ErrorMimeContentInvalid.
+    `graph_at_sign_in_name`: an `@` in an unquoted display name of From is refused as ErrorSendAsDenied, or let be.
+    `graph_own_application`: an application may read its own registration without a permission for it.
     """
 
     send_as_refusal: Literal["5.2.252", "5.7.60"] = "5.2.252"
@@ -85,6 +89,10 @@ class Assumptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     device_polling: Literal["slow_down", "ignore"] = "slow_down"
     assertion_reuse: Literal["accept", "refuse"] = "accept"
     graph_keeps_message_id: bool = True
+    graph_takes_internet_message_id: bool = False
+    graph_quoted_printable: Literal["accept", "refuse"] = "accept"
+    graph_at_sign_in_name: Literal["refuse", "accept"] = "refuse"
+    graph_own_application: bool = True
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,7 +133,10 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     graph_request_octets: Count = 4_194_304
     graph_requests_per_10_minutes: Count = 10_000
     graph_concurrent: Count = 4
+    graph_upload_octets_per_5_minutes: Count = 157_286_400
+    graph_upload_session_seconds: Count = 86_400
     trace_requests_per_5_minutes: Count = 100
+    trace_delay_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 300
     stored_messages: Count = 5_000
     stored_octets: Annotated[int, Meta(ge=1)] = 1_073_741_824
 
