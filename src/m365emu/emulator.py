@@ -27,8 +27,8 @@ from m365emu.limits import Lockout
 from m365emu.logon import Logons
 from m365emu.mailbox import MessageStore, Record
 from m365emu.post import Post
-from m365emu.smtp.server import SubmissionHost
-from m365emu.smtp.tls import server_context
+from m365emu.smtp.server import SmtpHost
+from m365emu.smtp.tls import ServerTls
 from m365emu.statistics import Statistics
 from m365emu.submission import SubmissionDesk
 from m365emu.tenant import Tenant
@@ -117,13 +117,13 @@ class Emulator:
             statistics=self.statistics,
             clock=clock,
         )
-        self.host = SubmissionHost(
+        self.host = SmtpHost(
             desk=desk,
             directory=self.directory,
             store=self.store,
             statistics=self.statistics,
             clock=clock,
-            tls=server_context(certificates),
+            tls=ServerTls(certificates),
             addresses=addresses,
             journal=self.journal,
         )

@@ -1,6 +1,7 @@
 """The names, numbers and dates that stand in Exchange Online's greetings and replies.
 
-Purpose: spell them as the service does. Source: recorded dialogues of smtp.office365.com (2024 and 2025).
+Purpose: spell them as the service does. Source: recorded dialogues of smtp.office365.com (2024 and 2025) and of
+`*.mail.protection.outlook.com` (2022 to 2026).
 The number in square brackets behaves like the start of the process in .NET ticks (100 ns since the year 1),
 counted up by one for each session. Shape: `FrontEnd` is one server's identity in one session.
 Failures: none. Leaves to others: the replies themselves (`replies`).
@@ -8,6 +9,7 @@ Failures: none. Leaves to others: the replies themselves (`replies`).
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from m365emu.tenant import Service
 
@@ -30,17 +32,31 @@ class SessionNumbers:
         return f"{self._next:016X}"
 
 
+Role = Literal["submission", "exchanger"]
+"""Which host a server belongs to: the submission host or the MX."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontEnd:
     """A front-end server in one session, and the mailbox server behind it."""
 
     service: Service
     session_id: str
+    role: Role = "submission"
 
     @property
     def greeting_name(self) -> str:
         """The name in the greeting and in the answer to EHLO."""
+        if self.role == "exchanger":
+            return f"{self.service.exchanger}.mail.protection.outlook.com"
         return f"{self.service.front_end}.outlook.office365.com"
+
+    @property
+    def full_name(self) -> str:
+        """The name by which the server calls itself in refusals and reports."""
+        if self.role == "exchanger":
+            return f"{self.service.exchanger}.Eop-{self.service.exchanger_region}.prod.protection.outlook.com"
+        return f"{self.service.front_end}.{self.service.forest}.PROD.OUTLOOK.COM"
 
     @property
     def mailbox_server(self) -> str:
@@ -50,7 +66,7 @@ class FrontEnd:
     def suffix(self, now: datetime) -> str:
         """Return what ends a front-end refusal: `[server time session]`."""
         moment = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
-        return f"[{self.service.front_end}.{self.service.forest}.PROD.OUTLOOK.COM {moment} {self.session_id}]"
+        return f"[{self.full_name} {moment} {self.session_id}]"
 
 
 def greeting_date(now: datetime) -> str:

@@ -40,6 +40,7 @@ class Parcel:
         way: `LOGIN`, `XOAUTH2`, `Graph`, `connector:<name>` or `anonymous`.
         is_internal: counts as sent from inside the organisation.
         save_copy: a copy goes to the mailbox's Sent Items.
+        recipient_limit: beyond so many recipients nobody gets it, and the sender a report; 0 for no such limit.
     """
 
     tenant: Tenant
@@ -58,6 +59,7 @@ class Parcel:
     recipient_parameters: dict[str, dict[str, str]] = field(default_factory=dict)
     is_internal: bool = True
     save_copy: bool = False
+    recipient_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from msgspec import Meta, Struct, field
 from m365emu.applications import Application
 from m365emu.connectors import InboundConnector, OutsideDomain
 
-Count = Annotated[int, Meta(ge=1, le=100_000_000)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 """A limit: one or more."""
 
 

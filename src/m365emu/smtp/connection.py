@@ -8,25 +8,28 @@ Failures: a broken TLS stream ends the connection. Leaves to others: every word 
 
 import asyncio
 import ssl
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from m365emu import replies
 from m365emu.clock import Timer
 from m365emu.replies import Reply
 from m365emu.smtp.session import Session, Want
-from m365emu.smtp.tls import TlsPump
+from m365emu.smtp.tls import Pump
 
 if TYPE_CHECKING:
-    from m365emu.smtp.server import SubmissionHost
+    from m365emu.smtp.server import SmtpHost
+
+
+_FOREVER = 10 * 365 * 86_400
 
 
 class Connection(asyncio.BufferedProtocol):
-    """A client's connection to the submission host."""
+    """A client's connection to an SMTP host."""
 
-    def __init__(self, host: "SubmissionHost") -> None:
+    def __init__(self, host: "SmtpHost") -> None:
         self._host = host
-        self._tls: TlsPump | None = None
+        self._tls: Pump | None = None
         self._encrypted = False
         self._timer: Timer | None = None
         self._transport: asyncio.Transport
@@ -37,7 +40,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self.session = self._host.admit(self, peer[0] if peer else "unknown")
-        self._touched = self._host.clock.now()
+        self._opened = self._touched = self._host.clock.now()
         self._watch()
         self._after()
 
@@ -89,13 +92,13 @@ class Connection(asyncio.BufferedProtocol):
             session.lost()
         self._send()
         if session.want is Want.UPGRADE and self._tls is None:
-            self._tls = TlsPump(self._host.tls)
+            self._tls = self._host.tls()
         elif session.want is Want.WAIT:
             self._hold()
         elif session.want is Want.CLOSE:
             self._close()
 
-    def _pull(self, tls: TlsPump) -> bool:
+    def _pull(self, tls: Pump) -> bool:
         """Take one step through TLS; say whether there may be more."""
         if self.session.want is Want.UPGRADE:
             agreed = tls.handshake()
@@ -141,18 +144,24 @@ class Connection(asyncio.BufferedProtocol):
         self._after()
 
     def _watch(self) -> None:
-        """Set the timer to the moment at which the client will have been silent for too long."""
-        idle = timedelta(seconds=self._host.desk.limits.idle_seconds)
-        self._set_timer(self._host.clock.call_at(self._touched + idle, self._check_idle))
+        """Set the timer to the moment at which the client will have been silent, or here at all, for too long."""
+        self._set_timer(self._host.clock.call_at(min(self._ends_by()), self._check_time))
 
-    def _check_idle(self) -> None:
+    def _ends_by(self) -> tuple[datetime, datetime]:
+        limits = self._host.desk.limits
+        idle = self._touched + timedelta(seconds=limits.idle_seconds)
+        return idle, self._opened + timedelta(seconds=limits.session_seconds or _FOREVER)
+
+    def _check_time(self) -> None:
         if self.session.want is Want.CLOSE:
             return
-        idle = timedelta(seconds=self._host.desk.limits.idle_seconds)
-        if self._host.clock.now() - self._touched < idle:
-            self._watch()
-        else:
+        now, (idle, whole) = self._host.clock.now(), self._ends_by()
+        if now >= whole:
+            self.refuse(replies.CONNECTION_TIMED_OUT)
+        elif now >= idle:
             self.refuse(replies.TIMED_OUT)
+        else:
+            self._watch()
 
     def _set_timer(self, timer: Timer) -> None:
         if self._timer is not None:

@@ -80,6 +80,25 @@ class BearerExchange:
         return decode_bearer(line)
 
 
+class RefusalExchange:
+    """After a challenge that tells why: whatever the client answers, the refusal follows."""
+
+    def __init__(self, refusal: Reply) -> None:
+        self._refusal = refusal
+
+    def start(self, initial: bytes | None) -> Step:
+        return self._refusal
+
+    def answer(self, line: bytes) -> Step:
+        return self._refusal
+
+
+def failure_challenge() -> Reply:
+    """Return the challenge with which other providers tell why a token is refused, before they refuse it."""
+    told = base64.b64encode(b'{"status":"401","schemes":"bearer","scope":"https://outlook.office.com/SMTP.Send"}')
+    return Reply(code=334, lines=(told.decode(),))
+
+
 def exchange_for(mechanism: str) -> Exchange | None:
     """Return a fresh exchange for a mechanism that is offered."""
     if mechanism == "LOGIN":

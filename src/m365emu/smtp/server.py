@@ -1,29 +1,31 @@
-"""The submission host as a server: it listens, admits, and stops.
+"""An SMTP host as a server: it listens, admits, and stops.
 
 Purpose: own the socket and the set of connections. Shape: `start` binds and gives the address, `stop` says 421 to
 everybody and closes. Failures: `OSError` when the address cannot be bound. Leaves to others: the dialogue.
 """
 
 import asyncio
-import ssl
+from collections import Counter
+from collections.abc import Callable
 
 from m365emu import replies
 from m365emu.client_addresses import ClientAddresses
 from m365emu.clock import Clock
 from m365emu.directory import Directory
-from m365emu.hosts import FrontEnd, SessionNumbers
+from m365emu.hosts import FrontEnd, Role, SessionNumbers
 from m365emu.journal import Journal, note_session
 from m365emu.mailbox import MessageStore
 from m365emu.smtp.connection import Connection
 from m365emu.smtp.desk import Desk
 from m365emu.smtp.session import Session
+from m365emu.smtp.tls import Pump
 from m365emu.statistics import Statistics
 
 _BUFFER = 262_144
 
 
-class SubmissionHost:
-    """Listens for submission and keeps track of its connections."""
+class SmtpHost:
+    """Listens for submission, or as the MX, and keeps track of its connections."""
 
     def __init__(
         self,
@@ -33,9 +35,10 @@ class SubmissionHost:
         store: MessageStore,
         statistics: Statistics,
         clock: Clock,
-        tls: ssl.SSLContext,
+        tls: Callable[[], Pump],
         addresses: ClientAddresses,
         journal: Journal,
+        role: Role = "submission",
     ) -> None:
         self.desk = desk
         self.clock = clock
@@ -46,8 +49,10 @@ class SubmissionHost:
         self._statistics = statistics
         self._addresses = addresses
         self._journal = journal
+        self._role: Role = role
         self._numbers = SessionNumbers(clock.now())
         self._connections: set[Connection] = set()
+        self._from: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
@@ -79,18 +84,22 @@ class SubmissionHost:
 
     def new_session(self, client: str) -> Session:
         """Return a session of `client`, an address in text form, to which nothing has been said yet."""
-        front = FrontEnd(service=self._directory.tenant.service, session_id=self._numbers.take())
+        service, number = self._directory.tenant.service, self._numbers.take()
+        front = FrontEnd(service=service, session_id=number, role=self._role)
         return Session(self.desk, front, client)
 
     def admit(self, connection: Connection, client: str) -> Session:
         """Open a session for a new connection, or refuse it when there are too many."""
-        session = self.new_session(self._addresses.seen(client))
+        session, limits = self.new_session(self._addresses.seen(client)), self.desk.limits
         self._statistics.sessions["opened"] += 1
-        if len(self._connections) >= self.desk.limits.connections:
+        if len(self._connections) >= limits.connections:
             session.refuse(replies.TOO_MANY_CONNECTIONS)
+        elif self._from[session.client] >= (limits.connections_per_address or limits.connections):
+            session.refuse(replies.TOO_MANY_FROM_ADDRESS)
         else:
             session.open()
         self._connections.add(connection)
+        self._from[session.client] += 1
         return session
 
     def forget(self, connection: Connection) -> None:
@@ -98,6 +107,9 @@ class SubmissionHost:
         self._connections.discard(connection)
         self._statistics.sessions["closed"] += 1
         session = connection.session
+        self._from[session.client] -= 1
+        if not self._from[session.client]:
+            del self._from[session.client]
         self._store.session_ended(session.front.session_id)
         who = session.principal.mailbox if session.principal else ""
         lines = session.transcript.lines()

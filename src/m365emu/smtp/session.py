@@ -1,7 +1,7 @@
-"""The dialogue of the submission host, whole, without any I/O.
+"""The dialogue of the submission host and of the MX, whole, without any I/O.
 
-Purpose: bytes in, bytes out, as smtp.office365.com has it. Source: RFC 5321, 3030, 3207, 3461, 4954; recorded
-dialogues of smtp.office365.com; Exchange's texts for protocol errors.
+Purpose: bytes in, bytes out, as smtp.office365.com and `*.mail.protection.outlook.com` have it. Source: RFC 5321,
+3030, 3207, 3461, 4954; recorded dialogues of both; Exchange's texts for protocol errors.
 Shape: `receive` takes octets, `take_output` gives octets, `want` says what the driver shall do next: read,
 start TLS, wait until `wait_until` and call `resume`, or close.
 Failures: none rise; everything a client can do ends in a reply. Leaves to others: the order of commands
@@ -19,9 +19,9 @@ from m365emu.faults import Fault, Stage
 from m365emu.hosts import FrontEnd
 from m365emu.replies import Reply
 from m365emu.smtp.commands import LONGEST_LINE, Command, is_hello_name, read_command
-from m365emu.smtp.desk import Desk, LogonRefused, Tls
+from m365emu.smtp.desk import Desk, LogonRefused, Tls, Visit
 from m365emu.smtp.order import ORDER, State
-from m365emu.smtp.sasl import Exchange, Step, exchange_for
+from m365emu.smtp.sasl import Exchange, RefusalExchange, Step, exchange_for
 from m365emu.smtp.transaction import Transaction
 from m365emu.transcript import Transcript
 
@@ -46,6 +46,7 @@ class Session:
         self.desk = desk
         self.front = front
         self.client = client
+        self.hello = ""
         self.transcript = Transcript()
         self.want = Want.READ
         self.wait_until: datetime | None = None
@@ -99,6 +100,8 @@ class Session:
         """Go on after the handshake; the client must greet again."""
         self.tls = tls
         self.transcript.note(f"{tls.version} {tls.cipher}")
+        if tls.peer_note:
+            self.transcript.note(tls.peer_note)
         self.state = State.CONNECTED
         self.want = Want.READ
 
@@ -120,6 +123,18 @@ class Session:
         self._transaction.clear()
 
     # What the transaction shares.
+
+    @property
+    def visit(self) -> Visit:
+        """The session as it stands, for those who decide."""
+        return Visit(
+            front=self.front,
+            client=self.client,
+            hello=self.hello,
+            tls=self.tls,
+            principal=self.principal,
+            transcript=self.transcript,
+        )
 
     def say(self, reply: Reply) -> None:
         """Send a reply, count it, and close after too many errors."""
@@ -232,7 +247,7 @@ class Session:
         if self.strike("hello"):
             return
         self._transaction.clear()
-        self.state = State.GREETED
+        self.state, self.hello = State.GREETED, argument
         if not extended:
             self.say(replies.hello(self.front, self.client))
             return
@@ -264,9 +279,9 @@ class Session:
             self.say(replies.ONE_AUTH)
         elif not mechanism:
             self.say(replies.ARGUMENTS_MISSING)
-        elif self.tls is None or exchange is None:
+        elif self.tls is None or exchange is None or not self.desk.takes_logons:
             self.say(replies.unrecognized_authentication(self.front, self.desk.now()))
-        elif self.tls.version in ("TLSv1", "TLSv1.1"):
+        elif self.tls.is_old and not self.desk.allows_old_tls(self.tls):
             self.say(replies.tls_too_old(self.front, self.desk.now()))
         elif not self.strike("auth"):
             self._auth_step(exchange, exchange.start(initial.encode() if initial else None))
@@ -282,18 +297,20 @@ class Session:
 
     def _auth_step(self, exchange: Exchange, step: Step) -> None:
         if isinstance(step, Reply):
-            self._exchange = exchange
+            self._exchange = exchange if step.code == 334 else None
             self.say(step)
             return
         if step is None:
             reply = replies.authentication_unsuccessful(self.front, self.desk.now())
             result: Principal | LogonRefused = LogonRefused(reply=reply, note="the response cannot be decoded")
         else:
-            result = self.desk.log_on(step, self.front)
+            result = self.desk.log_on(step, self.visit)
         if isinstance(result, LogonRefused):
             self._refused_logon = result.reply
             self.transcript.note(result.note)
-            self.say(result.reply)
+            if result.challenge is not None:
+                self._exchange = RefusalExchange(result.reply)
+            self.say(result.challenge or result.reply)
         else:
             self.principal = result
             self.say(replies.AUTHENTICATED)

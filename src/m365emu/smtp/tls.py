@@ -1,12 +1,15 @@
 """TLS without a socket: octets in, octets out.
 
 Purpose: the server side of TLS inside the connection's own flow of octets, so that nothing is answered in clear
-text by accident. Source: RFC 3207; RFC 8446.
-Shape: `server_context` and `TlsPump`. Versions before TLS 1.2 are let through the handshake, because the service
-refuses them only at AUTH, with a sentence of its own. Failures: `ssl.SSLError` rises to the driver.
+text by accident. Source: RFC 3207; RFC 8446; RFC 6066 3 (the name that the client asks for).
+Shape: `Pump` is what a connection needs; `ServerTls` makes `TlsPump`s. Versions before TLS 1.2 are let through the
+handshake, because the service refuses them only at AUTH, with a sentence of its own.
+Failures: `ssl.SSLError` rises to the driver. Leaves to others: client certificates (`smtp.client_certificate`).
 """
 
 import ssl
+from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from m365emu.certificates import Certificates
 from m365emu.smtp.desk import Tls
@@ -25,10 +28,50 @@ def server_context(certificates: Certificates) -> ssl.SSLContext:
     return context
 
 
+class Pump(Protocol):
+    """The server side of one TLS connection."""
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take octets from the network."""
+
+    def handshake(self) -> Tls | None:
+        """Go on with the handshake; return what was agreed once it is done. Raises `ssl.SSLError`."""
+
+    def read(self) -> bytes:
+        """Return clear text that is ready, or nothing. Raises `ssl.SSLError`."""
+
+    def write(self, data: bytes) -> None:
+        """Encrypt."""
+
+    def end(self) -> None:
+        """Say that nothing follows (close_notify), without waiting for the other side."""
+
+    def take_output(self) -> bytes:
+        """Return octets for the network."""
+
+
+class ServerTls:
+    """The submission host's TLS: it asks for no client certificate, and remembers which name a client asked for."""
+
+    def __init__(self, certificates: Certificates) -> None:
+        self._context = server_context(certificates)
+        self._names: WeakKeyDictionary[ssl.SSLObject, str] = WeakKeyDictionary()
+        self._context.sni_callback = self._note_name
+
+    def __call__(self) -> "TlsPump":
+        """Return the server side of one more connection."""
+        return TlsPump(self._context, self._names)
+
+    def _note_name(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
+        if name and isinstance(connection, ssl.SSLObject):
+            self._names[connection] = name.lower()[:255]
+
+
 class TlsPump:
     """One TLS connection between two buffers."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, names: WeakKeyDictionary[ssl.SSLObject, str]) -> None:
+        self._names = names
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -44,7 +87,11 @@ class TlsPump:
         except ssl.SSLWantReadError:
             return None
         cipher = self._object.cipher()
-        return Tls(version=self._object.version() or "", cipher=cipher[0] if cipher else "")
+        return Tls(
+            version=self._object.version() or "",
+            cipher=cipher[0] if cipher else "",
+            server_name=self._names.get(self._object, ""),
+        )
 
     def read(self) -> bytes:
         """Return clear text that is ready, or nothing."""

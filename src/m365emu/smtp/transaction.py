@@ -7,6 +7,7 @@ Failures: none rise; what cannot be kept is refused for now. Leaves to others: t
 (`smtp.order`), whether the message is taken (`smtp.desk`).
 """
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from m365emu import replies
@@ -28,6 +29,7 @@ class Transaction:
         self._session = session
         self._number: int | None = None
         self._sender: Path | None = None
+        self._began: datetime | None = None
         self._recipients: list[Path] = []
         self._content: Content | None = None
         self._reader: DotReader | None = None
@@ -46,17 +48,17 @@ class Transaction:
     def clear(self) -> None:
         """Forget the transaction and everything that belongs to it."""
         session = self._session
-        if self._number is not None and session.principal is not None:
-            session.desk.end(session.principal, self._number)
+        if self._number is not None:
+            session.desk.end(session.visit, self._number)
         if self._content is not None:
             self._content.discard()
-        self._number = self._sender = self._content = self._reader = self._submission = None
+        self._number = self._sender = self._content = self._reader = self._submission = self._began = None
         self._recipients = []
 
     def mail(self, argument: str) -> None:
         """Take MAIL."""
         session = self._session
-        if session.principal is None:
+        if session.desk.takes_logons and session.principal is None:
             session.say(session.not_authenticated())
             return
         path = read_sender(argument)
@@ -72,8 +74,7 @@ class Transaction:
 
     def _begin(self, path: Path) -> None:
         session = self._session
-        assert session.principal is not None
-        number = session.desk.begin(session.principal)
+        number = session.desk.begin(session.visit, path)
         if isinstance(number, Reply):
             session.say(number)
             return
@@ -82,15 +83,16 @@ class Transaction:
         session.say(replies.SENDER_OK)
 
     def rcpt(self, argument: str) -> None:
-        """Take RCPT. Every well-formed recipient is accepted: who does not exist is found out later."""
+        """Take RCPT; who decides of a well-formed recipient is the desk."""
         session = self._session
+        assert self._sender is not None
         path = read_recipient(argument)
         if isinstance(path, Reply):
             session.say(path)
-        elif not path.address.isascii() and self._sender and "SMTPUTF8" not in self._sender.parameters:
+        elif not path.address.isascii() and "SMTPUTF8" not in self._sender.parameters:
             session.say(replies.SMTPUTF8_MISSING)
-        elif len(self._recipients) >= session.desk.limits.recipients_per_message:
-            session.say(replies.TOO_MANY_RECIPIENTS)
+        elif refusal := session.desk.refuse_recipient(session.visit, self._sender, self._recipients, path):
+            session.say(refusal)
         elif not session.strike("rcpt"):
             self._recipients.append(path)
             session.state = State.RCPT
@@ -143,6 +145,7 @@ class Transaction:
 
     def _new_content(self) -> Content:
         desk = self._session.desk
+        self._began = desk.now()
         return Content(limit=desk.limits.advertised_octets, directory=desk.directory_for_content)
 
     def _take_lines(self, reader: DotReader, data: bytes) -> bytes:
@@ -217,16 +220,13 @@ class Transaction:
 
     def _as_submission(self, content: Content) -> Submission:
         session = self._session
-        assert session.principal and session.tls and self._sender and self._number is not None
+        assert self._sender is not None and self._number is not None
         return Submission(
-            front=session.front,
-            principal=session.principal,
+            visit=session.visit,
             number=self._number,
             sender=self._sender,
             recipients=tuple(self._recipients),
             content=content,
             head=read_head(content.head),
-            client=session.client,
-            tls=session.tls,
-            transcript=session.transcript,
+            began=self._began or session.desk.now(),
         )
