@@ -28,6 +28,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "send": ("send:send", "Hand in a message, like sendmail."),
     "queue": ("queue:queue", "See and steer waiting mail."),
     "trace": ("trace:trace", "Find out what happened to a message."),
+    "explain": ("explain:explain", "Say what a reply of Microsoft 365 means."),
     "account": ("account:account", "Manage accounts and app passwords."),
     "secret": ("secret:secret", 'Keep secrets for "secret:NAME" references.'),
     "flow": ("flow:flow", "Show and change the mail flow."),
