@@ -148,6 +148,18 @@ class MessageStore:
             await future
         return found
 
+    def remove_from(self, message: str, folder: str) -> None:
+        """Take a message out of one folder; what lies in no folder any more is removed. Harmless when it is gone."""
+        record = self._records.get(message)
+        if record is None or folder not in record.folders:
+            return
+        kept = msgspec.structs.replace(record, folders=[name for name in record.folders if name != folder])
+        if not kept.folders:
+            self._remove(record)
+            return
+        self._records[message] = kept
+        self._record_file(message).write_bytes(msgspec.json.encode(kept))
+
     def clear(self) -> int:
         """Remove every message; return how many there were."""
         records = list(self._records.values())
