@@ -112,3 +112,15 @@ def jakarta_mail(target: Target, letter: Letter, directory: Path) -> Finished:
     path = ":".join([_compiled().name, *map(str, JARS)])
     machine = ["-XX:TieredStopAtLevel=1", "-Djava.net.preferIPv4Stack=true"]
     return run([require("java"), *machine, "-cp", path, "Send", options])
+
+
+def ruby_mail(target: Target, letter: Letter, directory: Path) -> Finished:
+    """Ruby's mail library, what Rails sends with; it knows no XOAUTH2."""
+    options = letter.write_parts(directory) | {
+        "host": target.host,
+        "port": target.port,
+        "ca": str(target.ca),
+        "user": target.user,
+        "password": target.password,
+    }
+    return run([require("ruby"), HERE / "send.rb", write_options(directory, options)])

@@ -12,6 +12,7 @@ from tests.emulator.foreign.command_line import curl, msmtp, msmtp_asking
 from tests.emulator.foreign.conftest import SCOPE
 from tests.emulator.foreign.letter import assert_arrived, write_letter
 from tests.emulator.foreign.libraries import jakarta_mail, nodemailer, phpmailer, smtp_lib
+from tests.emulator.foreign.mailers import mutt, s_nail
 from tests.emulator.foreign.target import Client, Target
 from tests.peers.programs import require
 
@@ -24,10 +25,16 @@ CLIENTS: dict[str, Client] = {
     "nodemailer": nodemailer,
     "phpmailer": phpmailer,
     "jakarta-mail": jakarta_mail,
+    "s-nail": s_nail,
+    "mutt": mutt,
 }
 RELAY = "relay@contoso.example"
 CUT_TOKEN_OUT = r"""sed 's/.*"access_token": *"\([^"]*\)".*/\1/'"""
 REFUSED = "5.7.3 Authentication unsuccessful"
+# mutt keeps to itself what the server says about a login.
+SILENT = {"mutt": "SASL authentication failed"}
+# s-nail waits for the server's farewell after an error, which the emulator's TLS does not say.
+ASKED_WHY = [name for name in CLIENTS if name != "s-nail"]
 
 
 @pytest.fixture
@@ -45,14 +52,14 @@ async def test_a_message_sent_with_a_token_arrives_whole(
     await assert_arrived(running, letter, by="XOAUTH2")
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", ASKED_WHY)
 async def test_a_token_without_a_right_to_the_mailbox_is_refused(
     running: Emulator, by_token: Target, room: Path, client: str
 ) -> None:
     stranger = replace(by_token, user="alice@contoso.example")
     done = await asyncio.to_thread(CLIENTS[client], stranger, write_letter("alice@contoso.example"), room)
     assert done.code != 0
-    assert REFUSED in done.output
+    assert SILENT.get(client, REFUSED) in done.output
     assert by_token.token not in done.output
     assert running.store.messages() == []
 
