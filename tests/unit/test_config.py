@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from posthouse.config import ConfigurationRefused, judge_flow, load
-from posthouse.decide.flow import Smarthost, Submission
+from posthouse.decide.identities import ClientSecret
+from posthouse.decide.outbound import Smarthost, Submission
 from posthouse.operate.reference import configuration_reference
 
 NODE = '[[listener]]\nname = "smtp"\naddress = "127.0.0.1:2525"\n'
@@ -45,20 +46,27 @@ def test_two_short_files_are_a_configuration(tmp_path: Path) -> None:
 
 def test_relative_paths_start_from_the_directory_of_the_files(tmp_path: Path) -> None:
     flow = """
-[[outbound]]
-name = "cloud"
-kind = "submission"
-mailbox = "a@example.com"
+[[identity]]
+name = "app"
+kind = "client_secret"
 tenant = "example.com"
 client_id = "1"
 client_secret = "file:secrets/client"
+
+[[outbound]]
+name = "cloud"
+kind = "submission"
+identity = "app"
+mailboxes = "a@example.com"
 tls_ca = "ca.pem"
 """
     node = NODE + '[tls]\ncertificate = "relay.pem"\nkey = "/etc/ssl/relay.key"\n'
     read = load(write(tmp_path, node, flow))
     connector = read.flow.outbound[0]
     assert isinstance(connector, Submission)
-    assert connector.client_secret == f"file:{tmp_path / 'secrets/client'}"
+    (identity,) = read.flow.identity
+    assert isinstance(identity, ClientSecret)
+    assert identity.client_secret == f"file:{tmp_path / 'secrets/client'}"
     assert connector.tls_ca == tmp_path / "ca.pem"
     assert read.node.tls.certificate == tmp_path / "relay.pem"
     assert read.node.tls.key == Path("/etc/ssl/relay.key")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
-from posthouse.decide.flow import Flow, Network
+from posthouse.decide.flow import Flow
+from posthouse.decide.patterns import Network
 
 MAX_PUBLIC_IPV4 = 1 << 16
 """Public IPv4 addresses that may relay to anywhere without a log-in, over all connectors: a /16 in all."""

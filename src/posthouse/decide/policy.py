@@ -13,12 +13,16 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from posthouse.decide.flow import Flow, Inbound
-from posthouse.decide.routing import Router, sender_is_listed
+from posthouse.decide.outbound import Outbound
+from posthouse.decide.patterns import sender_is_listed
+from posthouse.decide.routing import Router
+from posthouse.decide.ways import Way, limits_of
 from posthouse.mail.address import Address
 from posthouse.mail.reply import Reply
 from posthouse.mail.route import NoRoute, Route
 from posthouse.mail.session import Principal, PrincipalKind
 from posthouse.mail.verdict import Accept, Refuse, Verdict
+from posthouse.microsoft.limits import external_recipients_per_day
 
 RELAY_DENIED = Reply.of(550, "5.7.1", "Unable to relay")
 NOT_AUTHENTICATED = Reply.of(530, "5.7.57", "Client not authenticated to send mail")
@@ -58,7 +62,9 @@ class Policy:
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
         self.outbound = {connector.name: connector for connector in flow.outbound}
+        self.ways = {connector.name: _way(flow, connector) for connector in flow.outbound}
         self.router = Router(flow)
+        self.ways_of = lru_cache(maxsize=1024)(self._ways_of)
         self._inbound_for = lru_cache(maxsize=4096)(self._find_inbound)
         self._rights = {inbound.name: _rights_of(inbound) for inbound in flow.inbound}
 
@@ -119,11 +125,28 @@ class Policy:
             )
         return Accept()
 
+    def _ways_of(self, connectors: tuple[str, ...]) -> tuple[Way, ...]:
+        return tuple(self.ways[name] for name in connectors)
+
     def route(
         self, sender: Address | None, recipient: Address, principal: Principal | None, size_octets: int
     ) -> Route | NoRoute:
         """Where a copy goes under this revision of the flow."""
         return self.router.route(sender, recipient, principal.name if principal else "", size_octets)
+
+
+def _way(flow: Flow, connector: Outbound) -> Way:
+    """Put a connector together with its identity and its tenant's limit."""
+    identity = next((i for i in flow.identity if i.name == getattr(connector, "identity", None)), None)
+    named = getattr(connector, "tenant", None) or (identity.tenant if identity is not None else "")
+    tenant = next((t for t in flow.tenant if t.name == named), None)
+    external = None
+    if tenant is not None:
+        external = tenant.external_recipients_per_day or external_recipients_per_day(
+            tenant.licences, is_trial=tenant.trial
+        )
+    limits = limits_of(connector)
+    return Way(connector=connector, identity=identity, limits=limits, tenant=named, external_per_day=external)
 
 
 def _name_matches(wanted: str, name: str) -> bool:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from posthouse.decide.flow import Flow, Mx, RouteSettings
+from posthouse.decide.flow import Flow, RouteSettings
+from posthouse.decide.outbound import Mx
+from posthouse.decide.patterns import sender_is_listed
 from posthouse.mail.address import Address
 from posthouse.mail.route import NoRoute, Route
 
@@ -95,18 +97,3 @@ def _conditions_hold(route: RouteSettings, sender: Address | None, inbound: str,
     if route.smaller_than is not None and size_octets >= route.smaller_than:
         return False
     return not route.senders or sender_is_listed(route.senders, sender)
-
-
-def sender_is_listed(patterns: tuple[str, ...], sender: Address | None) -> bool:
-    """Whether a sender is covered by ``*``, an address, ``@domain`` or ``@*.domain``; ``<>`` only by ``*``."""
-    if sender is None:
-        return "*" in patterns
-    text = str(sender).lower()
-    for pattern in patterns:
-        if pattern == "*" or pattern.lower() == text:
-            return True
-        if pattern.startswith("@*.") and sender.domain.endswith(pattern[2:]):
-            return True
-        if pattern.startswith("@") and pattern[1:] == sender.domain:
-            return True
-    return False

@@ -1,8 +1,8 @@
 """Carry one message over one outbound connector: its hosts in order, until nothing more can be gained.
 
 Source: RFC 5321 5.1 (try the next address).
-Shape: `Carrier.carry` gives exactly one result for each recipient. `FixedHosts` serves smart hosts and submission,
-whose hosts are configured; `MailExchangers` asks DNS for each domain.
+Shape: `Carrier.carry` gives exactly one result for each recipient. `SmtpCarrier` is what all ways by SMTP share:
+`FixedHosts` serves configured hosts, `TenantExchangers` a tenant's MX, `MailExchangers` asks DNS for each domain.
 Failures: results.
 Leaves to others: one address (``deliver.handover``), the choice among connectors (``deliver.worker``).
 """
@@ -13,8 +13,9 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 
+from posthouse.decide.outbound import Graph
+from posthouse.decide.ways import Way
 from posthouse.deliver.classify import classify_lookup, classify_session, may_try_elsewhere
-from posthouse.deliver.dial import Outbound
 from posthouse.deliver.failure import LookupTrouble, SessionFailure, Unroutable
 from posthouse.deliver.handover import hand_over
 from posthouse.deliver.pool import Pool
@@ -42,11 +43,13 @@ class Trip:
         results: By index of the recipient.
         tried: Number of addresses.
         until: Time of the loop after which no further address is tried.
+        mailbox: The mailbox that sends, where one logs in.
     """
 
-    __slots__ = ("left", "message", "results", "tried", "until")
+    __slots__ = ("left", "mailbox", "message", "results", "tried", "until")
 
-    def __init__(self, message: Message, waiting: Sequence[Waiting], until: float) -> None:
+    def __init__(self, message: Message, waiting: Sequence[Waiting], until: float, mailbox: str = "") -> None:
+        self.mailbox = mailbox
         self.message = message
         self.left = waiting
         self.results: dict[int, AttemptResult] = {}
@@ -55,28 +58,54 @@ class Trip:
 
 
 class Carrier(ABC):
-    """One outbound connector at work.
+    """One way out at work.
 
     Attributes:
-        connector: Its settings.
+        way: Its settings, identity and limits.
+    """
+
+    def __init__(self, way: Way) -> None:
+        self.way = way
+
+    @property
+    def is_down(self) -> bool:
+        """Everything it could try failed a moment ago: another connector is the better first choice."""
+        return False
+
+    @abstractmethod
+    async def carry(
+        self, message: Message, waiting: Sequence[Waiting], until: float, mailbox: str
+    ) -> dict[int, AttemptResult]:
+        """Attempt delivery once, for all of `waiting` in one transaction where that is possible.
+
+        Args:
+            message: Already in the shape that the connector's sender handling asks for.
+            until: Time of the loop after which nothing further is tried.
+            mailbox: The mailbox that sends; empty where none does.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close what is idle now, and the rest when it is given back."""
+
+
+class SmtpCarrier(Carrier):
+    """A way by SMTP.
+
+    Attributes:
         pool: Its sessions.
     """
 
-    def __init__(self, connector: Outbound, pool: Pool, resolver: Resolver, is_own: IsOwn) -> None:
-        self.connector = connector
+    def __init__(self, way: Way, pool: Pool, resolver: Resolver, is_own: IsOwn) -> None:
+        super().__init__(way)
+        self.connector = way.connector
         self.pool = pool
         self._resolver = resolver
         self._is_own = is_own
         self._down: dict[str, float] = {}
 
-    @property
-    @abstractmethod
-    def is_down(self) -> bool:
-        """Everything it could try failed a moment ago: another connector is the better first choice."""
-
-    @abstractmethod
-    async def carry(self, message: Message, waiting: Sequence[Waiting], until: float) -> dict[int, AttemptResult]:
-        """Attempt delivery once; no further address is tried after `until`, in the loop's time."""
+    def close(self) -> None:
+        self.pool.close()
 
     @abstractmethod
     def came_home(self, target: Target) -> Outcome:
@@ -85,14 +114,14 @@ class Carrier(ABC):
     async def over_addresses(self, trip: Trip, host: str, ips: Iterable[str]) -> bool:
         """Try the addresses of one host. True when no further host need be tried."""
         for ip in ips:
-            target = Target(host, ip, self.connector.port)
+            target = Target(host, ip, self._port, trip.mailbox)
             if self._is_own(ip, target.port):
                 self.settle(trip, self.came_home(target), str(target))
                 continue
             if trip.tried and (trip.tried >= MAX_ADDRESSES or _now() > trip.until):
                 return True
             trip.tried += 1
-            results, failure = await hand_over(self.connector, self.pool, target, trip.message, trip.left)
+            results, failure = await hand_over(self.way, self.pool, target, trip.message, trip.left)
             for result in results:
                 trip.results[result.index] = result
             if failure is None:
@@ -105,6 +134,11 @@ class Carrier(ABC):
             if not trip.left:
                 return True
         return False
+
+    @property
+    def _port(self) -> int:
+        assert not isinstance(self.connector, Graph)  # which does not speak SMTP
+        return self.connector.port
 
     def healthy_first(self, hosts: Sequence[str]) -> Sequence[str]:
         """Hosts that failed a moment ago come last."""
@@ -133,21 +167,21 @@ class Carrier(ABC):
             )
 
 
-class FixedHosts(Carrier):
-    """Hosts from the configuration: ``smarthost`` and ``submission``."""
+class FixedHosts(SmtpCarrier):
+    """Hosts from the configuration: smart hosts, and Microsoft's submission hosts."""
 
-    def __init__(
-        self, connector: Outbound, hosts: Sequence[str], pool: Pool, resolver: Resolver, is_own: IsOwn
-    ) -> None:
-        super().__init__(connector, pool, resolver, is_own)
+    def __init__(self, way: Way, hosts: Sequence[str], pool: Pool, resolver: Resolver, is_own: IsOwn) -> None:
+        super().__init__(way, pool, resolver, is_own)
         self._hosts = tuple(hosts)
 
     @property
     def is_down(self) -> bool:
         return bool(self._down) and all(self._is_host_down(host) for host in self._hosts)
 
-    async def carry(self, message: Message, waiting: Sequence[Waiting], until: float) -> dict[int, AttemptResult]:
-        trip = Trip(message, waiting, until)
+    async def carry(
+        self, message: Message, waiting: Sequence[Waiting], until: float, mailbox: str
+    ) -> dict[int, AttemptResult]:
+        trip = Trip(message, waiting, until, mailbox)
         for host in self.healthy_first(self._hosts):
             ips = self._resolver.known_system_addresses(host)
             if ips is None:
@@ -165,23 +199,22 @@ class FixedHosts(Carrier):
         return classify_session(SessionFailure(Stage.CONNECT, cause, is_ours=True))
 
 
-class MailExchangers(Carrier):
+class MailExchangers(SmtpCarrier):
     """Hosts from DNS, domain by domain: ``mx``."""
 
-    @property
-    def is_down(self) -> bool:
-        return False
-
-    async def carry(self, message: Message, waiting: Sequence[Waiting], until: float) -> dict[int, AttemptResult]:
+    async def carry(
+        self, message: Message, waiting: Sequence[Waiting], until: float, mailbox: str
+    ) -> dict[int, AttemptResult]:
         by_domain: dict[str, list[Waiting]] = {}
         for w in waiting:
             by_domain.setdefault(w.recipient.address.domain, []).append(w)
         results: dict[int, AttemptResult] = {}
         for domain, group in by_domain.items():
-            results |= await self._carry_to(domain, Trip(message, group, until))
+            results |= await self.carry_to(domain, Trip(message, group, until, mailbox))
         return results
 
-    async def _carry_to(self, domain: str, trip: Trip) -> dict[int, AttemptResult]:
+    async def carry_to(self, domain: str, trip: Trip) -> dict[int, AttemptResult]:
+        """Carry over the exchangers of one domain."""
         hosts = await self._resolver.exchangers(domain)
         if isinstance(hosts, Unroutable | LookupTrouble):
             self.settle(trip, classify_lookup(hosts))
@@ -202,6 +235,19 @@ class MailExchangers(Carrier):
     def came_home(self, target: Target) -> Outcome:
         reason = f"the mail exchanger {target} is this node itself, which has no other route for the domain"
         return classify_lookup(Unroutable("5.4.6", reason))
+
+
+class TenantExchangers(MailExchangers):
+    """The MX of one tenant, for all recipients: ``relay`` and ``direct``."""
+
+    def __init__(self, way: Way, domain: str, pool: Pool, resolver: Resolver, is_own: IsOwn) -> None:
+        super().__init__(way, pool, resolver, is_own)
+        self._domain = domain
+
+    async def carry(
+        self, message: Message, waiting: Sequence[Waiting], until: float, mailbox: str
+    ) -> dict[int, AttemptResult]:
+        return await self.carry_to(self._domain, Trip(message, waiting, until, mailbox))
 
 
 def _now() -> float:

@@ -16,7 +16,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from posthouse.decide.flow import Mx, Smarthost, Submission
+from posthouse.decide.outbound import Outbound, Smarthost
 from posthouse.deliver.failure import SessionFailure
 from posthouse.deliver.login import Login, LoginSource, TokenLogin, exchange_for
 from posthouse.deliver.patience import Patience
@@ -28,7 +28,6 @@ from posthouse.net.contexts import CertificateProblem, ClientTls
 from posthouse.wire.smtp.client import ClientMachine
 from posthouse.wire.smtp.client_events import Answered, Ended, Stage
 
-Outbound = Smarthost | Mx | Submission
 _MECHANISM_UNKNOWN = (504, 534)
 REMEMBER_REFUSAL_SECONDS = 60.0
 """A password that was refused is not shown again for this long, because servers lock accounts for it."""
@@ -53,26 +52,28 @@ class Dialer:
         self._open_log = open_log
         self._is_implicit = isinstance(connector, Smarthost) and connector.implicit_tls
         self._one_by_one = asyncio.Lock()
-        self._proved: Login | None = None
-        self._refused: tuple[Login, SessionFailure, float] | None = None
+        self._proved: dict[str, Login] = {}
+        self._refused: dict[str, tuple[Login, SessionFailure, float]] = {}
 
     async def open(self, target: Target) -> Session | SessionFailure:
         """Open one session."""
-        login = await self._login()
+        mailbox = target.mailbox
+        login = await self._login(mailbox)
         if isinstance(login, SessionFailure):
             return login
-        if login is None or login == self._proved:
+        if login is None or login == self._proved.get(mailbox):
             return await self._open_some_way(target, login)
         # A login that never worked is tried by one session at a time: twenty wrong ones at once lock an account.
         async with self._one_by_one:
-            refused, now = self._refused, asyncio.get_running_loop().time()
+            refused, now = self._refused.get(mailbox), asyncio.get_running_loop().time()
             if refused is not None and refused[0] == login and now < refused[2]:
                 return refused[1]
             outcome = await self._open_some_way(target, login)
             if isinstance(outcome, Session):
-                self._proved, self._refused = login, None
+                self._proved[mailbox] = login
+                self._refused.pop(mailbox, None)
             elif _is_refused_login(outcome):
-                self._refused = (login, outcome, now + REMEMBER_REFUSAL_SECONDS)
+                self._refused[mailbox] = (login, outcome, now + REMEMBER_REFUSAL_SECONDS)
             return outcome
 
     async def _open_some_way(self, target: Target, login: Login | None) -> Session | SessionFailure:
@@ -82,7 +83,7 @@ class Dialer:
             return SessionFailure(Stage.HANDSHAKE, str(problem), is_ours=True)
         outcome = await self._open(target, tls, login)
         if isinstance(outcome, SessionFailure) and _is_refused_login(outcome):
-            self._proved = None
+            self._proved.pop(target.mailbox, None)
         if not isinstance(outcome, SessionFailure) or login is not None or self._is_implicit:
             return outcome
         if outcome.stage is not Stage.HANDSHAKE or self._connector.tls != "opportunistic":

@@ -14,9 +14,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from posthouse.decide.outbound import Outbound
+from posthouse.decide.ways import Way
 from posthouse.deliver.classify import classify, classify_session, wants_new_transaction
 from posthouse.deliver.content import Fitted, fit, fit_octets, pieces
-from posthouse.deliver.dial import Outbound
 from posthouse.deliver.failure import SessionFailure
 from posthouse.deliver.pool import Pool
 from posthouse.deliver.smtp import Session
@@ -27,7 +28,7 @@ from posthouse.wire.smtp.client_events import Answer, CannotSend, NoAnswer, Reci
 from posthouse.wire.smtp.client_extensions import Extensions
 
 MAX_RECIPIENTS = 100
-"""What every server must take in one transaction."""
+"""What every server must take in one transaction; Microsoft's limits say more."""
 BUNDLE_IDLE_SECONDS = 1.0
 """After a longer rest a session may be dead, so content waits until MAIL and RCPT were answered."""
 
@@ -37,13 +38,14 @@ _ENOUGH = re.compile(r"(messages|mails|transactions|deliveries)\b.*\b(session|co
 
 
 async def hand_over(
-    connector: Outbound, pool: Pool, target: Target, message: Message, waiting: Sequence[Waiting]
+    way: Way, pool: Pool, target: Target, message: Message, waiting: Sequence[Waiting]
 ) -> tuple[list[AttemptResult], SessionFailure | None]:
     """Attempt delivery at one address.
 
     Args:
         waiting: The recipients, at least one.
     """
+    connector, most = way.connector, way.limits.recipients_per_message or MAX_RECIPIENTS
     results: list[AttemptResult] = []
     left = list(waiting)
     must_be_fresh = False
@@ -68,7 +70,7 @@ async def hand_over(
             if not session.is_ready:
                 pool.release(session)
                 continue
-        chunk, rest = (left, []) if len(left) <= MAX_RECIPIENTS else (left[:MAX_RECIPIENTS], left[MAX_RECIPIENTS:])
+        chunk, rest = (left, []) if len(left) <= most else (left[:most], left[most:])
         was_kept = session.messages > 0
         started = session.now()
         answers = await _transact(connector, session, message, fitted, chunk)

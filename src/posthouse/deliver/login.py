@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from posthouse.decide.flow import Credentials, Smarthost, Submission
+from posthouse.decide.identities import ClientSecret, Entra, Password
+from posthouse.decide.outbound import Acs, Credentials, Direct, Relay, Smarthost
+from posthouse.decide.ways import Way
 from posthouse.deliver.failure import SessionFailure
 from posthouse.deliver.secrets import Secret, SecretOpener, SecretProblem
-from posthouse.deliver.tokens import TokenProblem, TokenRequest, TokenSource
-from posthouse.microsoft.clouds import cloud_of_submission_host, default_authority
+from posthouse.deliver.tokens import TokenProblem, TokenSource
 from posthouse.wire.sasl.client import External, SaslExchange, XOAuth2, choose_exchange
 from posthouse.wire.smtp.client_events import Stage
 
@@ -51,7 +52,8 @@ class CertificateLogin:
 
 
 Login = PasswordLogin | TokenLogin | CertificateLogin
-LoginSource = Callable[[], Awaitable[Login | SessionFailure | None]]
+LoginSource = Callable[[str], Awaitable[Login | SessionFailure | None]]
+"""Given the mailbox that sends, or an empty name."""
 
 
 def exchange_for(
@@ -83,22 +85,26 @@ def exchange_for(
     return XOAuth2(login.username, login.token.reveal()) if isinstance(login, TokenLogin) else External(login.username)
 
 
-def login_source(connector: object, secrets: SecretOpener, tokens: TokenSource) -> LoginSource:
-    """How a connector logs in; the source gives None where it does not."""
-    match connector:
-        case Smarthost(auth=Credentials(mechanism="EXTERNAL", username=username)):
-            return lambda: _certificate(username)
-        case Smarthost(auth=Credentials(username=username, password=str() as reference, mechanism=mechanism)):
-            return lambda: _password(username, reference, mechanism, secrets)
-        case Submission(password=str() as reference, mailbox=mailbox):
-            return lambda: _password(mailbox, reference, "LOGIN", secrets)
-        case Submission() as submission:
-            return lambda: _token(submission, secrets, tokens)
-        case _:
+def login_source(way: Way, secrets: SecretOpener, tokens: TokenSource) -> LoginSource:
+    """How a way logs in; the source gives None where it does not."""
+    match way.connector, way.identity:
+        case Smarthost(auth=Credentials(mechanism="EXTERNAL", username=str() as named)), _:
+            return lambda _: _certificate(named)
+        case Smarthost(auth=Credentials(username=str() as user, password=str() as reference, mechanism=mechanism)), _:
+            return lambda _: _password(user, reference, mechanism, secrets)
+        case Acs(resource=resource), ClientSecret(client_id=client, tenant=tenant, client_secret=reference):
+            return lambda _: _password(f"{resource}|{client}|{tenant}", reference, "LOGIN", secrets)
+        case _, Password(username=username, password=reference):
+            return lambda mailbox: _password(username or mailbox, reference, "LOGIN", secrets)
+        case Relay() | Direct(), _:
             return _nobody
+        case _, None:
+            return _nobody
+        case _, identity:
+            return lambda mailbox: _token(identity, mailbox, tokens)
 
 
-async def _nobody() -> None:
+async def _nobody(_mailbox: str) -> None:
     return None
 
 
@@ -115,18 +121,8 @@ async def _password(
     return PasswordLogin(username=username, password=password, mechanism=mechanism)
 
 
-async def _token(connector: Submission, secrets: SecretOpener, tokens: TokenSource) -> TokenLogin | SessionFailure:
-    secret = await secrets.open(connector.client_secret or "")
-    if isinstance(secret, SecretProblem):
-        return SessionFailure(Stage.AUTH, secret.reason, is_ours=True)
-    request = TokenRequest(
-        authority=connector.authority or default_authority(connector.tenant or "", connector.host),
-        client_id=connector.client_id or "",
-        client_secret=secret,
-        scope=cloud_of_submission_host(connector.host).scope,
-        ca=connector.tls_ca,
-    )
-    token = await tokens.token(request)
+async def _token(identity: Entra, mailbox: str, tokens: TokenSource) -> TokenLogin | SessionFailure:
+    token = await tokens.token(identity, "smtp")
     if isinstance(token, TokenProblem):
         return SessionFailure(Stage.AUTH, token.reason, is_ours=True)
-    return TokenLogin(username=connector.mailbox, token=token, forget=lambda: tokens.forget(request))
+    return TokenLogin(username=mailbox, token=token, forget=lambda: tokens.forget(identity, "smtp"))

@@ -17,20 +17,24 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import assert_never
 
-from posthouse.decide.flow import Mx, Smarthost, Submission
-from posthouse.deliver.carrier import Carrier, FixedHosts, IsOwn, MailExchangers
+from posthouse.decide.outbound import Acs, Direct, Graph, Hve, Mx, Outbound, Relay, Smarthost, Submission
+from posthouse.decide.ways import Way
+from posthouse.deliver.carrier import Carrier, FixedHosts, IsOwn, MailExchangers, TenantExchangers
 from posthouse.deliver.classify import may_try_elsewhere
-from posthouse.deliver.dial import Dialer, Outbound
+from posthouse.deliver.dial import Dialer
+from posthouse.deliver.graph.carrier import GraphCarrier
 from posthouse.deliver.login import login_source
 from posthouse.deliver.patience import Patience
 from posthouse.deliver.pool import Pool
 from posthouse.deliver.resolve import Resolver
 from posthouse.deliver.secrets import SecretOpener
+from posthouse.deliver.senders import shape_sender
 from posthouse.deliver.smtp import SessionLog
 from posthouse.deliver.tokens import TokenSource
 from posthouse.mail.message import Message, Waiting
 from posthouse.mail.outcome import AttemptResult, Deferred, Outcome, Scope
-from posthouse.queue.port import Job
+from posthouse.microsoft.clouds import CLOUDS
+from posthouse.queue.port import Budgeting, Job, NoRoom, Permit
 
 OpenLog = Callable[[Outbound], SessionLog | None]
 _MAX_TRIED_CHARACTERS = 300
@@ -53,6 +57,7 @@ class Worker:
         hostname: str,
         secrets: SecretOpener,
         random: Random,
+        budgets: Budgeting,
         tokens: TokenSource | None = None,
         is_own: IsOwn = _nobody,
         open_log: OpenLog = _no_log,
@@ -63,6 +68,7 @@ class Worker:
         Args:
             hostname: For EHLO where a connector names nothing else, and to recognise ourselves in MX records.
             secrets: Opens references of the flow.
+            budgets: Grants what a further connector of a route may take.
             random: Shuffles mail exchangers of equal preference.
             tokens: Access tokens; one source for the node.
             is_own: Tells our own listeners, so that no message goes in circles.
@@ -72,7 +78,8 @@ class Worker:
         self._hostname = hostname
         self._secrets = secrets
         self._random = random
-        self._tokens = tokens or TokenSource()
+        self._budgets = budgets
+        self._tokens = tokens or TokenSource(secrets)
         self._is_own = is_own
         self._open_log = open_log
         self._patience = patience or Patience()
@@ -83,78 +90,124 @@ class Worker:
         """Attempt delivery once; see `posthouse.queue.port.Deliverer`."""
         lease = job.lease
         until = asyncio.get_running_loop().time() + self._patience.attempt
-        if len(job.connectors) == 1:
-            results = await self._carry(job.connectors[0], lease.message, lease.waiting, until)
+        if len(job.ways) == 1:
+            mailbox = job.permit.mailbox if job.permit is not None else ""
+            results = await self._carry(job.ways[0], lease.message, lease.waiting, until, mailbox)
         else:
-            results = await self._fail_over(job.connectors, lease.message, lease.waiting, until)
+            results = await self._fail_over(job, until)
         return [results[w.index] for w in lease.waiting]
 
     def close(self) -> None:
         """Close what is idle now and the rest as it is given back."""
         for carrier in self._carriers.values():
-            carrier.pool.close()
+            carrier.close()
         self._carriers.clear()
 
-    async def _fail_over(
-        self, connectors: Sequence[Outbound], message: Message, waiting: Sequence[Waiting], until: float
-    ) -> dict[int, AttemptResult]:
+    async def _fail_over(self, job: Job, until: float) -> dict[int, AttemptResult]:
+        message, left = job.lease.message, job.lease.waiting
         results: dict[int, AttemptResult] = {}
-        left = waiting
         tried: list[str] = []
-        for connector in sorted(connectors, key=lambda c: self._carrier(c).is_down):
-            for index, result in (await self._carry(connector, message, left, until)).items():
+        for way in sorted(job.ways, key=lambda w: self._carrier(w).is_down):
+            permit = await self._permit(job, way, left)
+            if isinstance(permit, NoRoom):
+                refused = _no_room(way, left, permit)
+                results |= {index: r for index, r in refused.items() if index not in results}
+                tried = [*tried, f"{way.name}: {permit.reason}"]
+                continue
+            mailbox = permit.mailbox if permit is not None else ""
+            carried = await self._carry(way, message, left, until, mailbox)
+            if permit is not None and permit is not job.permit:
+                await self._budgets.finish(permit, list(carried.values()))
+            for index, result in carried.items():
                 results[index] = _with_tried(result, tried) if tried else result
-            left = [w for w in left if may_try_elsewhere(results[w.index].outcome)]
+            left = tuple(w for w in left if may_try_elsewhere(results[w.index].outcome))
             if not left or asyncio.get_running_loop().time() > until:
                 break
-            tried = [*tried, f"{connector.name}: {_said(results[left[0].index].outcome)}"]
+            tried = [*tried, f"{way.name}: {_said(results[left[0].index].outcome)}"]
         return results
 
-    async def _carry(
-        self, connector: Outbound, message: Message, waiting: Sequence[Waiting], until: float
-    ) -> dict[int, AttemptResult]:
-        if connector.paused:
-            outcome = Deferred(reason=f"the connector {connector.name} is paused", scope=Scope.HOP)
-            return {w.index: AttemptResult(index=w.index, outcome=outcome, connector=connector.name) for w in waiting}
-        return await self._carrier(connector).carry(message, waiting, until)
+    async def _permit(self, job: Job, way: Way, waiting: Sequence[Waiting]) -> Permit | NoRoom | None:
+        if way is job.ways[0] and job.permit is not None:
+            return job.permit
+        if not way.is_microsoft:
+            return None
+        return await self._budgets.take(way, job.lease.message.envelope.sender, waiting)
 
-    def _carrier(self, connector: Outbound) -> Carrier:
-        found = self._carriers.get(connector.name)
-        if found is not None and (found.connector is connector or found.connector == connector):
+    async def _carry(
+        self, way: Way, message: Message, waiting: Sequence[Waiting], until: float, mailbox: str
+    ) -> dict[int, AttemptResult]:
+        if way.connector.paused:
+            outcome = Deferred(reason=f"the connector {way.name} is paused", scope=Scope.HOP)
+            return {w.index: AttemptResult(index=w.index, outcome=outcome, connector=way.name) for w in waiting}
+        shaped = await shape_sender(way, message, mailbox) if way.is_microsoft else message
+        return await self._carrier(way).carry(shaped, waiting, until, mailbox)
+
+    def _carrier(self, way: Way) -> Carrier:
+        found = self._carriers.get(way.name)
+        if found is not None and (found.way is way or found.way == way):
             return found
         if found is not None:
-            found.pool.close()
-        made = self._carriers[connector.name] = self._make(connector)
+            found.close()
+        made = self._carriers[way.name] = self._make(way)
         return made
 
-    def _make(self, connector: Outbound) -> Carrier:
+    def _make(self, way: Way) -> Carrier:
+        match way.connector:
+            case Graph():
+                return GraphCarrier(way, self._tokens, self._patience)
+            case Mx(resolver=server):
+                return MailExchangers(way, self._pool(way), self._resolver(server), self._is_own)
+            case Smarthost(hosts=hosts):
+                return FixedHosts(way, hosts, self._pool(way), self._resolver(None), self._is_own)
+            case (
+                Relay(host=None, domain=str() as domain, resolver=server)
+                | Direct(host=None, domain=str() as domain, resolver=server)
+            ):
+                return TenantExchangers(way, domain, self._pool(way), self._resolver(server), self._is_own)
+            case Submission() | Hve() | Acs() | Relay() | Direct():
+                return FixedHosts(way, (submission_host(way),), self._pool(way), self._resolver(None), self._is_own)
+            case never:
+                assert_never(never)
+
+    def _pool(self, way: Way) -> Pool:
         dialer = Dialer(
-            connector,
+            way.connector,
             hostname=self._hostname,
-            login=login_source(connector, self._secrets, self._tokens),
+            login=login_source(way, self._secrets, self._tokens),
             patience=self._patience,
             open_log=self._open_log,
         )
-        pool = Pool(
-            dialer.open,
-            max_connections=connector.max_connections,
-            max_messages=connector.max_messages_per_connection,
+        return Pool(
+            dialer.open, max_connections=way.connections, max_messages=way.connector.max_messages_per_connection
         )
-        match connector:
-            case Mx(resolver=server):
-                return MailExchangers(connector, pool, self._resolver(server), self._is_own)
-            case Smarthost(hosts=hosts):
-                return FixedHosts(connector, hosts, pool, self._resolver(None), self._is_own)
-            case Submission(host=host):
-                return FixedHosts(connector, (host,), pool, self._resolver(None), self._is_own)
-            case never:
-                assert_never(never)
 
     def _resolver(self, server: str | None) -> Resolver:
         found = self._resolvers.get(server)
         if found is None:
             found = self._resolvers[server] = Resolver(server, hostname=self._hostname, random=self._random)
         return found
+
+
+def submission_host(way: Way) -> str:
+    """The host of a way by SMTP that has one: as configured, or the cloud's."""
+    connector = way.connector
+    cloud = CLOUDS[way.identity.cloud if way.identity is not None else "worldwide"]
+    match connector:
+        case Submission(host=host):
+            return host or cloud.submission_host
+        case Hve(host=host):
+            return host or cloud.hve_host
+        case Acs(host=host):
+            return host or cloud.acs_host
+        case Relay(host=host) | Direct(host=host):
+            return host or ""
+        case _:
+            return ""
+
+
+def _no_room(way: Way, waiting: Sequence[Waiting], room: NoRoom) -> dict[int, AttemptResult]:
+    outcome = Deferred(reason=room.reason, scope=Scope.MAILBOX, retry_after=room.wait)
+    return {w.index: AttemptResult(index=w.index, outcome=outcome, connector=way.name) for w in waiting}
 
 
 def _said(outcome: Outcome) -> str:

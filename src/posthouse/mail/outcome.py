@@ -14,7 +14,6 @@ from typing import Literal
 from posthouse.mail.event import Detail
 from posthouse.mail.reply import Reply
 
-
 OnUnknown = Literal["retry", "hold", "verify"]
 """What a connector does when the answer after the final dot was lost."""
 
@@ -53,6 +52,7 @@ class Deferred:
         scope: Recipient, message or the whole waiting line.
         retry_after: What the server or a limit asked for, else None.
         is_glitch: True for failures of the connection itself, which deserve the quick first retries.
+        needs_operator: Nothing will change until a person acts; the mailbox rests until then.
     """
 
     reason: str
@@ -60,6 +60,7 @@ class Deferred:
     scope: Scope = Scope.RECIPIENT
     retry_after: timedelta | None = None
     is_glitch: bool = False
+    needs_operator: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,11 @@ from pathlib import Path
 
 from cryptography import x509
 
-from posthouse.decide.flow import Flow, Mx, Smarthost, Submission
+from posthouse.decide.flow import Flow
+from posthouse.decide.outbound import Acs, Direct, Hve, Relay, Smarthost, Submission
+from posthouse.decide.policy import Policy
 from posthouse.deliver.secrets import Lookup, SecretOpener, SecretProblem
+from posthouse.deliver.worker import submission_host
 from posthouse.net.contexts import CertificateProblem, load_pair, server_context
 from posthouse.operate.configuration import Configuration, NodeSettings
 from posthouse.operate.names import FLOW_FILE, NODE_FILE
@@ -107,12 +110,12 @@ def secret_references(flow: Flow) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for position, connector in enumerate(flow.outbound):
         place = f"outbound[{position}]"
-        if isinstance(connector, Smarthost):
-            if connector.auth is not None and connector.auth.password is not None:
-                found[f"{place}.auth.password"] = connector.auth.password
-        elif isinstance(connector, Submission):
-            given = {"client_secret": connector.client_secret, "password": connector.password}
-            found |= {f"{place}.{name}": reference for name, reference in given.items() if reference is not None}
+        if isinstance(connector, Smarthost) and connector.auth is not None and connector.auth.password is not None:
+            found[f"{place}.auth.password"] = connector.auth.password
+    for position, identity in enumerate(flow.identity):
+        for name in ("client_secret", "password", "passphrase"):
+            if (reference := getattr(identity, name, None)) is not None:
+                found[f"identity[{position}].{name}"] = reference
     return found
 
 
@@ -140,6 +143,9 @@ def exposed_files(configuration: Configuration) -> Iterator[Problem]:
     private = {"tls.key": (NODE_FILE, configuration.node.tls.key)}
     for position, connector in enumerate(configuration.flow.outbound):
         private[f"outbound[{position}].client_key"] = (FLOW_FILE, connector.client_key)
+    for position, identity in enumerate(configuration.flow.identity):
+        for name in ("certificate", "key"):
+            private[f"identity[{position}].{name}"] = (FLOW_FILE, getattr(identity, name, None))
     for key, reference in secret_references(configuration.flow).items():
         if reference.startswith("file:"):
             private[key] = (FLOW_FILE, Path(reference.removeprefix("file:")))
@@ -168,17 +174,17 @@ def directory_problem(node: NodeSettings) -> Problem | None:
 async def upstream_problems(flow: Flow) -> list[Problem]:
     """Connect to every host that mail shall go to, and close again."""
     wanted: list[tuple[str, str, int]] = []
+    ways = Policy(flow).ways
     for position, connector in enumerate(flow.outbound):
-        match connector:
-            case Smarthost():
-                wanted += [
-                    (f"outbound[{position}].hosts[{number}]", host, connector.port)
-                    for number, host in enumerate(connector.hosts)
-                ]
-            case Submission():
-                wanted.append((f"outbound[{position}].host", connector.host, connector.port))
-            case Mx():
-                continue
+        if isinstance(connector, Smarthost):
+            wanted += [
+                (f"outbound[{position}].hosts[{number}]", host, connector.port)
+                for number, host in enumerate(connector.hosts)
+            ]
+        elif isinstance(connector, Submission | Hve | Acs | Relay | Direct) and (
+            host := submission_host(ways[connector.name])
+        ):
+            wanted.append((f"outbound[{position}].host", host, connector.port))
     results = await asyncio.gather(*(_try_to_connect(host, port) for _, host, port in wanted))
     return [
         Problem(file=FLOW_FILE, key=key, message=f"{host}:{port} cannot be reached: {reason}")

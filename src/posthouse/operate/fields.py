@@ -17,18 +17,19 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from posthouse.decide import flow
+from posthouse.decide import patterns
 from posthouse.mail.settings import Settings, read_size, show_duration
 from posthouse.receive.settings import HostPort
 
 Place = tuple[str | int, ...]
 
 _WORDED = {
-    flow.Domain: 'a domain name such as "example.com"',
-    flow.RecipientPattern: 'a domain, "*.domain", an address, "accepted" or "*"',
-    flow.SenderPattern: 'an address, "@domain", "@*.domain" or "*"',
-    flow.SecretReference: 'a reference: "env:NAME", "file:PATH" or "secret:NAME"',
-    flow.Name: "a name of lower-case letters, digits, dots, underscores and hyphens, 60 at most",
+    patterns.Domain: 'a domain name such as "example.com"',
+    patterns.RecipientPattern: 'a domain, "*.domain", an address, "accepted" or "*"',
+    patterns.SenderPattern: 'an address, "@domain", "@*.domain" or "*"',
+    patterns.SecretReference: 'a reference: "env:NAME", "file:PATH" or "secret:NAME"',
+    patterns.Mailbox: 'the address of a mailbox, such as "relay@example.com"',
+    patterns.Name: "a name of lower-case letters, digits, dots, underscores and hyphens, 60 at most",
     HostPort: '"host:port", for instance "0.0.0.0:25", "[::]:587" or "127.0.0.1:2525"',
     bool: "true or false",
     str: "text in quotes",
@@ -135,7 +136,7 @@ def known_keys(root: type[BaseModel], place: Place, data: object) -> list[str]:
 
 def holds_secret(field: FieldInfo) -> bool:
     """Whether the field is a reference to a secret."""
-    wanted = flow.SecretReference.__metadata__[0]  # type: ignore[attr-defined]
+    wanted = patterns.SecretReference.__metadata__[0]  # type: ignore[attr-defined]
     return wanted in field.metadata or any(
         wanted in getattr(argument, "__metadata__", ()) for argument in get_args(field.annotation)
     )

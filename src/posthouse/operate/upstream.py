@@ -9,7 +9,7 @@ Leaves to others: asking for the secret and keeping it (``operate.cli.setup``).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -18,6 +18,7 @@ FORMS = (
     "smtp://USER@HOST:587",
     "smtps://USER@HOST:465",
     "microsoft365://TENANT?sender=A@B&client_id=ID",
+    "graph://TENANT?sender=A@B&client_id=ID",
     "emulator:DIRECTORY",
     "mx",
 )
@@ -37,7 +38,7 @@ class Upstream:
     """An outbound connector.
 
     Attributes:
-        toml: Text of its table.
+        toml: Text of its table, and of its identity's.
         secret: Name of a secret that must be put into the store, or None.
         prompt: How to ask for it.
     """
@@ -66,9 +67,7 @@ def read_upstream(url: str) -> Upstream | UpstreamRefused:
         case "microsoft365":
             return _microsoft365(parts)
         case "graph":
-            return UpstreamRefused(
-                "sending by Microsoft Graph is not available in this version", hint="use microsoft365://"
-            )
+            return _microsoft365(parts, by_graph=True)
         case _:
             return UpstreamRefused(f"{url[:60]!r} is not understood")
 
@@ -96,22 +95,52 @@ def _smarthost(parts: SplitResult, port: int | None) -> Upstream | UpstreamRefus
     )
 
 
-def _microsoft365(parts: SplitResult) -> Upstream | UpstreamRefused:
-    given = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
-    unknown = sorted(set(given) - {"sender", "client_id", "client_secret", "password", "host", "port", "authority"})
+def _microsoft365(parts: SplitResult, *, by_graph: bool = False) -> Upstream | UpstreamRefused:
+    values = parse_qs(parts.query, keep_blank_values=True)
+    given = {key: found[-1] for key, found in values.items()}
+    allowed = {"sender", "client_id", "client_secret", "certificate", "password", "host", "port", "authority", "ca"}
+    allowed |= {"cloud", "user", "base", "tls_ca"}
+    unknown = sorted(set(given) - allowed)
     if unknown:
-        return UpstreamRefused(f"{unknown[0][:40]!r} is not known in microsoft365://")
+        return UpstreamRefused(f"{unknown[0][:40]!r} is not known in {parts.scheme}://")
     tenant = parts.hostname or ""
     by_password = "password" in given
     missing = [name for name in ("sender", *(() if by_password else ("client_id",))) if not given.get(name)]
     if missing or not tenant:
-        return UpstreamRefused(f"missing in microsoft365://: {', '.join(missing) or 'the tenant'}")
-    settings: dict[str, object] = {"name": "microsoft365", "kind": "submission", "mailbox": given["sender"]}
-    key, name = (
-        ("password", "microsoft365-password") if by_password else ("client_secret", "microsoft365-client-secret")
-    )
+        return UpstreamRefused(f"missing in {parts.scheme}://: {', '.join(missing) or 'the tenant'}")
+    identity = _identity(tenant, given)
+    if isinstance(identity, UpstreamRefused):
+        return identity
+    settings: dict[str, object] = {
+        "name": "graph" if by_graph else "microsoft365",
+        "kind": "graph" if by_graph else "submission",
+        "identity": "microsoft365",
+        "mailboxes": values["sender"],
+    }
+    settings |= {name: given[name] for name in ("host", "base", "tls_ca") if given.get(name)}
+    if given.get("port"):
+        if not given["port"].isdigit():
+            return UpstreamRefused("the port is not a number")
+        settings["port"] = int(given["port"])
+    return replace(identity, toml=f"{identity.toml}\n{_table(settings)}")
+
+
+def _identity(tenant: str, given: dict[str, str]) -> Upstream | UpstreamRefused:
+    """The table of who logs in, and the secret that is still missing."""
+    settings: dict[str, object] = {"name": "microsoft365"}
+    if given.get("user"):
+        settings |= {"kind": "device_code", "tenant": tenant, "client_id": given["client_id"], "user": given["user"]}
+        return Upstream(toml=_table(settings | _authority(given), "identity"))
+    if given.get("certificate"):
+        settings |= {"kind": "certificate", "tenant": tenant, "client_id": given["client_id"]}
+        settings["certificate"] = given["certificate"]
+        return Upstream(toml=_table(settings | _authority(given), "identity"))
+    by_password = "password" in given
+    key = "password" if by_password else "client_secret"
+    name = "microsoft365-password" if by_password else "microsoft365-client-secret"
+    settings |= {"kind": key, "tenant": tenant}
     if not by_password:
-        settings |= {"tenant": tenant, "client_id": given["client_id"]}
+        settings["client_id"] = given["client_id"]
     reference = given.get(key, "")
     if reference and not reference.startswith(REFERENCES):
         return UpstreamRefused(
@@ -119,43 +148,53 @@ def _microsoft365(parts: SplitResult) -> Upstream | UpstreamRefused:
             hint=f'leave it out, it is asked for; or give a reference: {key}="env:NAME" or "file:PATH"',
         )
     settings[key] = reference or f"secret:{name}"
-    settings |= {name: given[name] for name in ("host", "authority") if given.get(name)}
-    if given.get("port"):
-        if not given["port"].isdigit():
-            return UpstreamRefused("the port is not a number")
-        settings["port"] = int(given["port"])
+    if not by_password:
+        settings |= _authority(given)
     what = f"Password of {given['sender']}" if by_password else f"Client secret of application {given['client_id']}"
-    return Upstream(toml=_table(settings), secret=None if reference else name, prompt=what)
+    return Upstream(toml=_table(settings, "identity"), secret=None if reference else name, prompt=what)
+
+
+def _authority(given: dict[str, str]) -> dict[str, object]:
+    return {name: given[name] for name in ("cloud", "authority", "ca") if given.get(name)}
 
 
 def _emulator(url: str) -> Upstream | UpstreamRefused:
     place, _, query = url.removeprefix("emulator").removeprefix(":").partition("?")
     path = Path(place or "m365emu") / "endpoints.json"
+    wanted = parse_qs(query)
     try:
         found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        host, _, port = found["submission"].rpartition(":")
-        settings: dict[str, object] = {
+        identity: dict[str, object] = {
             "name": "microsoft365",
-            "kind": "submission",
-            "host": host.strip("[]"),
-            "port": int(port),
-            "mailbox": parse_qs(query).get("sender", [f"relay@{found['domain']}"])[-1],
+            "kind": "client_secret",
             "tenant": found["tenant"],
             "client_id": found["client_id"],
             "client_secret": f"file:{found['client_secret_file']}",
             "authority": found["authority"] if "://" in found["authority"] else f"https://{found['authority']}",
+            "ca": found["ca"],
+        }
+        mailboxes = wanted.get("sender", [f"relay@{found['domain']}"])
+        settings: dict[str, object] = {
+            "name": "microsoft365",
+            "identity": "microsoft365",
+            "mailboxes": mailboxes,
             "tls_ca": found["ca"],
         }
+        if wanted.get("by") == ["graph"]:
+            settings |= {"kind": "graph", "base": found["graph"].removesuffix("/v1.0")}
+        else:
+            host, _, port = found["submission"].rpartition(":")
+            settings |= {"kind": "submission", "host": host.strip("[]"), "port": int(port)}
     except (OSError, ValueError, KeyError, AttributeError) as error:
         reason = f"{path} is missing" if isinstance(error, FileNotFoundError) else f"{path} cannot be used"
         return UpstreamRefused(
             reason, hint="start the emulator first (m365emu run --dir D), then --upstream emulator:D"
         )
-    return Upstream(toml=_table(settings))
+    return Upstream(toml=f"{_table(identity, 'identity')}\n{_table(settings)}")
 
 
-def _table(settings: dict[str, object]) -> str:
-    return f"[[outbound]]\n{_lines(settings)}"
+def _table(settings: dict[str, object], name: str = "outbound") -> str:
+    return f"[[{name}]]\n{_lines(settings)}"
 
 
 def _lines(settings: dict[str, object]) -> str:

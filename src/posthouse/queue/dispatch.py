@@ -14,6 +14,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 
@@ -24,10 +25,10 @@ from posthouse.decide.policy import Policy
 from posthouse.mail.event import Event, EventKind
 from posthouse.mail.ids import MessageId
 from posthouse.mail.message import Lease, RecipientState, RecipientUpdate, Settlement, Waiting
-from posthouse.mail.outcome import AttemptResult, Deferred, Scope, Unknown
+from posthouse.mail.outcome import AttemptResult, Deferred, OnUnknown, Scope, Unknown
 from posthouse.queue.lines import Gate, Line
 from posthouse.queue.plan import plan_job
-from posthouse.queue.port import Deliverer, Job
+from posthouse.queue.port import Budgeting, Deliverer, Job, NoRoom, Permit
 from posthouse.queue.schedule import RetryPlan
 from posthouse.queue.settings import QueueSettings
 from posthouse.queue.settle import Settler
@@ -35,10 +36,12 @@ from posthouse.store.port import Queueing, StoreUnavailable
 
 log = structlog.get_logger()
 
-REFILL_MESSAGES = 100
-REFILL_BELOW = 64
 IDLE_LINES_KEPT = 10_000
 GIVE_BACK_SECONDS = 5.0
+KEEP_SECONDS = 30.0
+"""A line that stands still for longer gives its leases back to the store."""
+LONGEST_WAIT = 600.0
+"""Seconds after which a line that waits for room asks again, whatever it was told."""
 AFTER_A_FAULT = 100
 """Attempts that the plan is asked for after a fault of ours: its longest interval."""
 
@@ -51,6 +54,7 @@ class Dispatcher:
         store: Queueing,
         settler: Settler,
         deliverer: Deliverer,
+        budgets: Budgeting,
         policy: Policy,
         settings: QueueSettings,
         *,
@@ -58,7 +62,7 @@ class Dispatcher:
         monotonic: Callable[[], float],
         random: Random,
     ) -> None:
-        self._store, self._settler, self._deliverer = store, settler, deliverer
+        self._store, self._settler, self._deliverer, self._budgets = store, settler, deliverer, budgets
         self._policy, self._settings, self._plan = policy, settings, RetryPlan(settings)
         self._clock, self._monotonic, self._random = clock, monotonic, random
         self._gates: dict[str, Gate] = {}
@@ -79,7 +83,7 @@ class Dispatcher:
             connector = connector_of(hop)
             gate = self._gates.get(connector)
             if gate is None:
-                gate = self._gates[connector] = Gate(self._policy.outbound.get(connector))
+                gate = self._gates[connector] = Gate(self._policy.ways.get(connector))
             if len(self.lines) >= IDLE_LINES_KEPT:
                 self._forget_idle_lines()
             line = self.lines[hop] = Line(hop, gate)
@@ -140,7 +144,7 @@ class Dispatcher:
             if line.leases or line.has_stored:
                 if line.may_start(now):
                     self._start(line)
-                elif line.leases and not line.running and (line.gate.paused or line.blocked_until > now):
+                elif line.leases and not line.running and (line.gate.paused or line.blocked_until > now + KEEP_SECONDS):
                     self._spawn(self._give_back(self._empty(line)))
 
     def _start(self, line: Line) -> None:
@@ -169,7 +173,7 @@ class Dispatcher:
         """Attempt one message; False when the task has nothing more to do."""
         if not self._may_go_on(line):
             return False
-        if line.has_stored and len(line.leases) < REFILL_BELOW and not line.refilling:
+        if line.has_stored and len(line.leases) < line.gate.refill_below and not line.refilling:
             await self._refill(line)
             if not self._may_go_on(line):
                 return False
@@ -206,7 +210,9 @@ class Dispatcher:
         try:
             now = self._clock()
             until = now + self._settings.lease_for
-            leases = await self._store.lease(line.hop, now=now, until=until, limit=REFILL_MESSAGES)
+            leases = await self._store.lease(
+                line.hop, now=now, until=until, limit=line.gate.refill, is_fair=line.gate.is_budgeted
+            )
         except StoreUnavailable as error:
             log.error("queue.lease_failed", hop=line.hop, reason=str(error))
             line.has_stored = False
@@ -217,7 +223,7 @@ class Dispatcher:
         if self._stopping:
             await self._give_back(leases)
             return
-        line.has_stored = len(leases) >= REFILL_MESSAGES
+        line.has_stored = len(leases) >= line.gate.refill
         for lease in leases:
             line.push(lease)
             self._in_memory += 1
@@ -226,19 +232,63 @@ class Dispatcher:
             self._start(line)
 
     async def _attempt(self, line: Line, lease: Lease) -> None:
-        now = self._clock()
-        job, moved = plan_job(self._policy, lease, now)
-        if moved:
-            await self._settler.write(Settlement(message_id=lease.message.id, updates=tuple(moved)))
+        plan = plan_job(self._policy, lease, self._clock())
+        if plan.moved:
+            await self._settler.write(Settlement(message_id=lease.message.id, updates=tuple(plan.moved)))
             self.wake()
-        if job is None:
+        if plan.refused:
+            indices = {result.index for result in plan.refused}
+            refused = tuple(w for w in lease.waiting if w.index in indices)
+            await self._settler.settle(replace(lease, waiting=refused), plan.refused)
+        if plan.later:
+            self._put_back(line, replace(lease, waiting=plan.later))
+        if plan.job is None:
             return
+        job = await self._permitted(plan.job)
+        if isinstance(job, NoRoom):
+            self._put_back(line, plan.job.lease)
+            self._rest(line, job)
+            return
+        line.waits_for = ""
         results = await self._deliver(job)
+        if job.permit is not None:
+            await self._budgets.finish(job.permit, results)
         self._note_hop(line, results)
         await self._settler.settle(job.lease, results)
 
+    async def _permitted(self, job: Job) -> Job | NoRoom:
+        """Ask the budgets: the first way of the route that has room soon enough, or how long to wait."""
+        if not job.ways or not job.ways[0].is_microsoft:
+            return job
+        sender, waiting = job.lease.message.envelope.sender, job.lease.waiting
+        first: NoRoom | None = None
+        for place, way in enumerate(job.ways):
+            if not way.is_microsoft:
+                return replace(job, ways=job.ways[place:])
+            answer = await self._budgets.take(way, sender, waiting)
+            if isinstance(answer, Permit):
+                return replace(job, ways=job.ways[place:], permit=answer)
+            first = first if first is not None and first.wait <= answer.wait else answer
+            if answer.wait <= way.connector.failover_after:
+                break
+        assert first is not None
+        return first
+
+    def _put_back(self, line: Line, lease: Lease) -> None:
+        line.put_back(lease)
+        self._held[lease.message.id] += 1
+        self._in_memory += 1
+        self._in_memory_octets += lease.message.content.size_octets
+
+    def _rest(self, line: Line, room: NoRoom) -> None:
+        """Nothing more of this line until there is room: it waits, which is no failure."""
+        seconds = min(max(room.wait.total_seconds(), 0.01), LONGEST_WAIT)
+        line.waits_for = room.reason
+        line.blocked_until = max(line.blocked_until, self._monotonic() + seconds)
+        asyncio.get_running_loop().call_later(seconds, self._start, line)
+
     async def _deliver(self, job: Job) -> Sequence[AttemptResult]:
-        if not job.connectors:
+        if not job.ways:
             reason = "no route of the flow matches; add one, or cancel the message"
             return [
                 AttemptResult(index=w.index, outcome=Deferred(reason=reason), connector="") for w in job.lease.waiting
@@ -247,8 +297,8 @@ class Dispatcher:
             return await self._deliverer.deliver(job)
         except asyncio.CancelledError:
             # The node stops and cannot wait: whether the message was taken is not known, and must not be guessed.
-            reason, retry = "the node stopped during the attempt", job.connectors[0].on_unknown == "retry"
-            return [_unknown(w, reason, retry, job) for w in job.lease.waiting]
+            reason, then = "the node stopped during the attempt", job.ways[0].connector.on_unknown
+            return [_unknown(w, reason, then, job) for w in job.lease.waiting]
         except Exception as error:  # a fault of ours must not lose mail: the copies wait for their next attempt
             log.exception("queue.attempt_crashed", message_id=job.lease.message.id, hop=job.lease.hop)
             reason = f"internal fault during the attempt: {type(error).__name__}"
@@ -257,7 +307,7 @@ class Dispatcher:
     def _note_hop(self, line: Line, results: Sequence[AttemptResult]) -> None:
         for result in results:
             outcome = result.outcome
-            if isinstance(outcome, Deferred) and outcome.scope is Scope.HOP:
+            if isinstance(outcome, Deferred) and _concerns_line(outcome, line):
                 wait = max(
                     self._plan.interval(line.failures + 1, self._random.random()), outcome.retry_after or timedelta()
                 )
@@ -273,6 +323,12 @@ class Dispatcher:
             line.succeeded()
 
     @property
+    def resting(self) -> dict[str, str]:
+        """Waiting lines that wait for room in a limit, with the reason."""
+        now = self._monotonic()
+        return {line.hop: line.waits_for for line in self.lines.values() if line.waits_for and line.blocked_until > now}
+
+    @property
     def troubles(self) -> dict[str, str]:
         """Waiting lines whose next hop fails, with the reason of the last failure."""
         return {line.hop: line.last_reply for line in self.lines.values() if line.failures}
@@ -281,7 +337,7 @@ class Dispatcher:
         """Use a new revision of the flow from now on."""
         self._policy = policy
         for name, gate in self._gates.items():
-            gate.configure(policy.outbound.get(name))
+            gate.configure(policy.ways.get(name))
         for line in self.lines.values():
             line.succeeded()
             self._start(line)
@@ -366,10 +422,16 @@ def connector_of(hop: str) -> str:
     return hop.partition("+")[0].partition("/")[0]
 
 
-def _unknown(waiting: Waiting, reason: str, retry: bool, job: Job) -> AttemptResult:
-    outcome = Unknown(reason=reason, retry=retry)
-    return AttemptResult(index=waiting.index, outcome=outcome, connector=job.connectors[0].name)
+def _concerns_line(outcome: Deferred, line: Line) -> bool:
+    """Where nothing else than one log-in leads on, a refused log-in stops the whole line."""
+    return outcome.scope is Scope.HOP or (outcome.scope is Scope.MAILBOX and not line.gate.is_budgeted)
+
+
+def _unknown(waiting: Waiting, reason: str, then: OnUnknown, job: Job) -> AttemptResult:
+    mailbox = job.permit.mailbox if job.permit is not None else ""
+    outcome = Unknown(reason=reason, retry=then == "retry", verify=then == "verify", mailbox=mailbox)
+    return AttemptResult(index=waiting.index, outcome=outcome, connector=job.ways[0].name)
 
 
 def _fault(waiting: Waiting, reason: str, job: Job) -> AttemptResult:
-    return AttemptResult(index=waiting.index, outcome=Deferred(reason=reason), connector=job.connectors[0].name)
+    return AttemptResult(index=waiting.index, outcome=Deferred(reason=reason), connector=job.ways[0].name)

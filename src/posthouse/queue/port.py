@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from posthouse.decide.flow import Mx, Smarthost, Submission
-from posthouse.mail.message import Lease, Message
+from posthouse.decide.ways import Way
+from posthouse.mail.address import Address
+from posthouse.mail.budget import Charge
+from posthouse.mail.message import Lease, Message, Waiting
 from posthouse.mail.outcome import AttemptResult
 from posthouse.mail.reply import Reply
 from posthouse.mail.route import Route
@@ -19,12 +21,53 @@ class Job:
     """One attempt: a lease, and the route that the current flow gives it.
 
     Attributes:
-        connectors: The route's outbound connectors, in the order in which they are tried.
+        ways: The route's ways out that can carry it, in the order in which they are tried.
+        permit: What the budgets granted for the first of them; None where nothing limits it.
     """
 
     lease: Lease
     route: Route
-    connectors: tuple[Smarthost | Mx | Submission, ...]
+    ways: tuple[Way, ...]
+    permit: Permit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """Leave to attempt one message over one way.
+
+    Attributes:
+        mailbox: The mailbox that sends; empty where none does.
+        charges: What was taken for it.
+        taken_at: When.
+    """
+
+    way: Way
+    mailbox: str
+    charges: tuple[Charge, ...]
+    taken_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoRoom:
+    """A way has no room for a message now.
+
+    Attributes:
+        wait: Until it may have.
+        reason: Which limit, or why a mailbox rests; a sentence for the operator.
+    """
+
+    wait: timedelta
+    reason: str
+
+
+class Budgeting(Protocol):
+    """Keeps attempts inside the limits. Implemented by ``queue.budget``."""
+
+    async def take(self, way: Way, sender: Address | None, waiting: Sequence[Waiting]) -> Permit | NoRoom:
+        """Take what one message to these recipients costs, on disk before it returns, or say when there is room."""
+
+    async def finish(self, permit: Permit, results: Sequence[AttemptResult]) -> None:
+        """The attempt ended: its connection is free, and what the server said of limits is taken to heart."""
 
 
 class Deliverer(Protocol):

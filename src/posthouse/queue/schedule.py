@@ -14,13 +14,15 @@ from typing import assert_never
 from posthouse.mail.event import Detail, Event, EventKind
 from posthouse.mail.ids import MessageId
 from posthouse.mail.message import Message, RecipientState, RecipientUpdate, Waiting
-from posthouse.mail.outcome import AttemptResult, Deferred, Delivered, Failed, Unknown
+from posthouse.mail.outcome import AttemptResult, Deferred, Delivered, Failed, Scope, Unknown
 from posthouse.mail.reply import Reply
 from posthouse.queue.port import RecipientFailure
 from posthouse.queue.settings import QueueSettings
 
 MAX_REPLY_CHARACTERS = 2000
 EXPIRED_STATUS = "4.4.7"
+VERIFY_AFTER = timedelta(seconds=30)
+"""First look for what became of a message whose answer was lost."""
 
 
 class RetryPlan:
@@ -83,13 +85,18 @@ def follow(
             return _step(
                 message.id, result, RecipientState.FAILED, EventKind.FAILED, now, reply, reason=reason, failure=failure
             )
-        case Deferred(reason=reason, reply=reply, retry_after=retry_after):
-            next_at = now + max(plan.interval(waiting.attempts + 1, random), retry_after or timedelta())
+        case Deferred(reason=reason, reply=reply, retry_after=retry_after, scope=scope):
+            # Only the mailbox has to rest; another one may carry the message before.
+            asked = timedelta() if scope is Scope.MAILBOX else retry_after or timedelta()
+            next_at = now + max(plan.interval(waiting.attempts + 1, random), asked)
             return _wait_or_expire(message, result, EventKind.DEFERRED, now, next_at, reason, reply)
-        case Unknown(reason=reason, retry=retry):
+        case Unknown(reason=reason, retry=retry, verify=verify):
             if retry:
                 next_at = now + plan.interval(waiting.attempts + 1, random)
                 return _wait_or_expire(message, result, EventKind.UNKNOWN, now, next_at, reason, None)
+            if verify:
+                due, state = now + VERIFY_AFTER, RecipientState.UNKNOWN
+                return _step(message.id, result, state, EventKind.UNKNOWN, now, None, reason=reason, next_at=due)
             return _step(message.id, result, RecipientState.UNKNOWN, EventKind.UNKNOWN, now, None, reason=reason)
         case never:
             assert_never(never)

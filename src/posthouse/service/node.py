@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -19,9 +19,9 @@ import structlog
 
 from posthouse import __version__
 from posthouse.config import ConfigurationRefused, judge_flow, load
+from posthouse.decide.outbound import Outbound
 from posthouse.decide.policy import Policy
 from posthouse.deliver.bounce import NoticeWriter
-from posthouse.deliver.dial import Outbound
 from posthouse.deliver.secrets import SecretOpener
 from posthouse.deliver.smtp import SessionLog
 from posthouse.deliver.worker import Worker
@@ -33,6 +33,7 @@ from posthouse.operate.control import ControlServer
 from posthouse.operate.names import FLOW_FILE
 from posthouse.operate.port import ListenerStatus, NodeStatus, Reloaded
 from posthouse.operate.services import Services
+from posthouse.queue.budget import Budgets
 from posthouse.queue.control import QueueLevers
 from posthouse.queue.dispatch import Dispatcher
 from posthouse.queue.guard import Guard
@@ -59,11 +60,16 @@ MAX_SHOWN = 20
 class Node:
     """All parts of one node."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        """Build and connect everything; nothing is opened. Needs a running loop."""
+    def __init__(self, configuration: Configuration, *, clock: Callable[[], datetime] = utc_now) -> None:
+        """Build and connect everything; nothing is opened. Needs a running loop.
+
+        Args:
+            clock: Aware UTC; the machine's by default.
+        """
         node = configuration.node
+        self._clock = clock
         self._configuration = configuration
-        self._started_at = utc_now()
+        self._started_at = self._clock()
         self._tasks: list[asyncio.Task[Any]] = []
         self._flow_revision = 0
         self._warnings: tuple[str, ...] = ()
@@ -83,10 +89,14 @@ class Node:
         postmaster = Address.parse(node.queue.postmaster or f"postmaster@{node.hostname}")
         notices = NoticeWriter(node.hostname, postmaster, node.queue.expire_after)
         self._settler = Settler(
-            self.store, notices, node.queue, clock=utc_now, random=self._random, on_final=self._count_final
+            self.store, notices, node.queue, clock=self._clock, random=self._random, on_final=self._count_final
+        )
+        self.budgets = Budgets(
+            self.store, is_internal=policy.router.is_internal, clock=self._clock, on_room=self._has_room
         )
         self._worker = Worker(
             hostname=node.hostname,
+            budgets=self.budgets,
             secrets=SecretOpener(self._open_secret, self._configuration.directory),
             random=self._random,
             is_own=self._is_own,
@@ -96,14 +106,15 @@ class Node:
             self.store,
             self._settler,
             self._worker,
+            self.budgets,
             policy,
             node.queue,
-            clock=utc_now,
+            clock=self._clock,
             monotonic=loop.time,
             random=self._random,
         )
         self._intake = Intake(
-            self.store, self._dispatcher, self._guard, policy, node.queue, clock=utc_now, random=self._random
+            self.store, self._dispatcher, self._guard, policy, node.queue, clock=self._clock, random=self._random
         )
         self._settler.connect(self._intake)
         self._sweep = Sweep(
@@ -111,7 +122,7 @@ class Node:
             self._settler,
             self._guard,
             node.queue,
-            clock=utc_now,
+            clock=self._clock,
             wake=self._dispatcher.wake,
             in_hand=self._dispatcher.in_hand,
             keep_content=node.trace.keep_content,
@@ -123,7 +134,7 @@ class Node:
         node = self._configuration.node
         certificates = None
         if any(listener.tls != "none" for listener in node.listener):
-            certificates = open_certificates(node.tls, node.store.directory, node.hostname, utc_now())
+            certificates = open_certificates(node.tls, node.store.directory, node.hostname, self._clock())
         self._receiver = Receiver(
             node.listener,
             hostname=node.hostname,
@@ -132,7 +143,7 @@ class Node:
             store=self.store,
             login=node.login,
             sealer=self.sealer,
-            clock=utc_now,
+            clock=self._clock,
             certificates=certificates,
             protocol_log=self._protocol_log,
             max_received=node.queue.max_received,
@@ -143,7 +154,7 @@ class Node:
         node, directory = self._configuration.node, self._configuration.directory
         self.queue = QueueLevers(
             self.store,
-            clock=utc_now,
+            clock=self._clock,
             surrender=self._dispatcher.surrender,
             resume=self._dispatcher.resume,
             unblock=self._dispatcher.unblock,
@@ -153,22 +164,23 @@ class Node:
         self.accounts = Accounts(
             self.store,
             self.sealer,
-            clock=utc_now,
+            clock=self._clock,
             keeps_cram_secrets=node.login.allow_cram_md5,
             on_change=self._receiver.accounts_changed,
         )
-        services = Services(self, flow_file=directory / FLOW_FILE, judge=self._judge_flow, node=self, clock=utc_now)
+        services = Services(self, flow_file=directory / FLOW_FILE, judge=self._judge_flow, node=self, clock=self._clock)
         self._control = ControlServer(services, node.control)
 
     async def start(self) -> None:
         """Open the store, take back leases, open the doors, begin to deliver."""
         await self.store.open()
-        returned = await self.store.return_leases(owner=NODE, now=utc_now())
+        returned = await self.store.return_leases(owner=NODE, now=self._clock())
         if returned:
             log.info("node.leases_taken_back", copies=returned)
         self._guard.look(await self.store.open_count())
+        await self.budgets.open()
         await self._note_flow(self._configuration.flow_text, by="start")
-        self._receiver.prime_quota(await self.store.recipients_since(utc_now() - timedelta(days=1)))
+        self._receiver.prime_quota(await self.store.recipients_since(self._clock() - timedelta(days=1)))
         self._protocol_log.start()
         await self._control.start()
         await self._receiver.start()
@@ -227,6 +239,7 @@ class Node:
             return Reloaded(flow_revision=self._flow_revision, problems=problems)
         await self._note_flow(fresh.flow_text, by=by)
         policy = Policy(fresh.flow)
+        self.budgets.is_internal = policy.router.is_internal
         self._intake.set_policy(policy)
         self._receiver.set_policy(policy)
         troubled = list(self._dispatcher.troubles)
@@ -256,7 +269,7 @@ class Node:
     async def _note_flow(self, text: str, *, by: str) -> None:
         newest = await self.store.flow()
         if newest is None or newest.text != text:
-            newest = await self.store.save_flow(text, by=by, comment="read from flow.toml", at=utc_now())
+            newest = await self.store.save_flow(text, by=by, comment="read from flow.toml", at=self._clock())
         self._flow_revision = newest.number
 
     async def _reroute(self) -> None:
@@ -279,6 +292,9 @@ class Node:
         except SealBroken as error:
             log.error("node.secret_not_opened", name=name, reason=str(error))
             return None
+
+    def _has_room(self) -> None:
+        self._dispatcher.wake()
 
     def _is_own(self, ip: str, port: int) -> bool:
         """Whether an address is one of our listeners, also where a listener takes every address of the machine."""

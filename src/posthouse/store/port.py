@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from posthouse.mail.budget import BudgetUse, Charge, Pause
 from posthouse.mail.event import Event
 from posthouse.mail.ids import MessageId
 from posthouse.mail.message import Content, Lease, Message, NewMessage, RecipientState, Settlement
@@ -252,8 +253,12 @@ class Queueing(Protocol):
     def open_spool(self) -> SpoolFile:
         """Begin a large content."""
 
-    async def lease(self, hop: str, *, now: datetime, until: datetime, limit: int) -> list[Lease]:
+    async def lease(
+        self, hop: str, *, now: datetime, until: datetime, limit: int, is_fair: bool = False
+    ) -> list[Lease]:
         """Take due copies of one waiting line, oldest first, as leases of this node, their content loaded or named.
+
+        Where the line is short of room (`is_fair`), the oldest of each sender come first, then the second of each.
 
         Copies of one message in one line come in one lease. `limit` counts messages.
         """
@@ -326,6 +331,35 @@ class Tracing(Protocol):
         """How often a message with this Message-ID was accepted since then."""
 
 
+class Budgeting(Protocol):
+    """The part of the store that counts use of limits, for all nodes together."""
+
+    async def spend(self, charges: Sequence[Charge], now: datetime) -> tuple[Charge, datetime] | None:
+        """Add all charges if each stays within its limit, else none of them.
+
+        Returns:
+            None when they were added, and are on disk; else the charge that fits last, and when it will.
+        """
+
+    async def move(self, charges: Sequence[Charge], taken_at: datetime, to: datetime | None) -> None:
+        """Let use that was counted at `taken_at` count at `to` instead, or not at all."""
+
+    async def budget_uses(self, now: datetime) -> list[BudgetUse]:
+        """What is used in the window of each count that is not empty."""
+
+    async def forget_budgets(self, before: datetime) -> None:
+        """Remove counts from before that moment."""
+
+    async def save_pause(self, pause: Pause) -> None:
+        """Insert or replace."""
+
+    async def remove_pause(self, account: str) -> bool:
+        """False where there was none."""
+
+    async def pauses(self) -> list[Pause]:
+        """All of them."""
+
+
 class Keeping(Protocol):
     """The part of the store that keeps accounts, secrets and the flow."""
 
@@ -372,7 +406,7 @@ class Keeping(Protocol):
         """False where there was none."""
 
 
-class Store(Queueing, Tracing, Keeping, Protocol):
+class Store(Queueing, Tracing, Budgeting, Keeping, Protocol):
     """All of it, with its life."""
 
     async def open(self) -> None:

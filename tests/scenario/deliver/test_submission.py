@@ -14,7 +14,9 @@ from tests.unit.deliver.jobs import message, new_worker, one
 from m365emu.clock import SystemClock
 from m365emu.emulator import Emulator, prepare
 from m365emu.faults import Fault
-from posthouse.decide.flow import Submission
+from posthouse.decide.identities import ClientSecret, Password
+from posthouse.decide.outbound import Submission
+from posthouse.decide.ways import Way, limits_of
 from posthouse.deliver.worker import Worker
 from posthouse.mail.message import Message
 from posthouse.mail.outcome import Deferred, Delivered, Failed, Scope, Unknown
@@ -44,25 +46,36 @@ def worker() -> Iterator[Worker]:
     made.close()
 
 
-def by_token(emulator: Emulator, secret: Path, **settings: object) -> Submission:
+def by_token(emulator: Emulator, secret: Path, **settings: object) -> Way:
+    app = ClientSecret(
+        name="app",
+        tenant=emulator.tenant.id,
+        client_id=emulator.client_id,
+        client_secret=f"file:{secret}",
+        authority=emulator.authority,
+        ca=emulator.ca,
+    )
+    return submission(emulator, app, **settings)
+
+
+def submission(emulator: Emulator, identity: ClientSecret | Password, **settings: object) -> Way:
     host, _, port = emulator.submission.partition(":")
-    return Submission(
+    connector = Submission(
         **{  # type: ignore[arg-type]
             "name": "m365",
             "host": host,
             "port": int(port),
-            "mailbox": "relay@contoso.example",
-            "tenant": emulator.tenant.id,
-            "client_id": emulator.client_id,
-            "client_secret": f"file:{secret}",
-            "authority": emulator.authority,
+            "identity": identity.name,
+            "mailboxes": "relay@contoso.example",
             "tls": "domain",
             "tls_domain": "smtp.office365.com",
             "tls_ca": emulator.ca,
             "connect_timeout": timedelta(seconds=2),
+            "on_unknown": "retry",
             **settings,
         }
     )
+    return Way(connector=connector, identity=identity, limits=limits_of(connector))
 
 
 @pytest.fixture
@@ -91,9 +104,7 @@ async def test_a_message_arrives_by_token(emulator: Emulator, worker: Worker, se
 async def test_a_message_arrives_by_password(emulator: Emulator, worker: Worker, tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text(emulator.tenant.mailboxes["relay@contoso.example"].password)
-    connector = by_token(
-        emulator, password, tenant=None, client_id=None, client_secret=None, password=f"file:{password}"
-    )
+    connector = submission(emulator, Password(name="relay", password=f"file:{password}"))
     letter = message(
         ("alice@contoso.example",), CONTENT.replace(b"printer@", b"relay@"), sender="relay@contoso.example"
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from posthouse.decide.flow import AcceptedDomain, Flow, Mx, RouteSettings, Smarthost
+from posthouse.decide.flow import AcceptedDomain, Flow, RouteSettings
+from posthouse.decide.outbound import Mx, Smarthost
 from posthouse.decide.routing import Router
 from posthouse.mail.address import Address
 from posthouse.mail.route import NoRoute, Route

@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from posthouse.decide.flow import Mx, Smarthost, Submission
+from posthouse.decide.outbound import Outbound, Smarthost
+from posthouse.decide.ways import Way, limits_of
 from posthouse.deliver.patience import Patience
 from posthouse.deliver.secrets import SecretOpener
 from posthouse.deliver.worker import Worker
@@ -17,7 +18,7 @@ from posthouse.mail.message import Content, HeaderFacts, InlineContent, Lease, M
 from posthouse.mail.outcome import AttemptResult
 from posthouse.mail.route import Route
 from posthouse.mail.session import SessionFacts
-from posthouse.queue.port import Job
+from posthouse.queue.port import Job, NoRoom, Permit
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CONTENT = b"From: a@x.example\r\nSubject: hello\r\n\r\nA line.\r\n.and a dot\r\n"
@@ -25,7 +26,6 @@ SECRETS = {"relay": "hunter2-planted", "app": "client-secret-planted"}
 HASTE = Patience(
     greeting=0.3, hello=0.3, starttls=0.3, auth=0.3, mail=0.3, rcpt=0.3, data=0.3, block=0.5, final=0.3, reset=0.3
 )
-Outbound = Smarthost | Mx | Submission
 
 
 def smarthost(*ports: int, **settings: object) -> Smarthost:
@@ -77,13 +77,32 @@ def message(
     )
 
 
-def job(letter: Message, *connectors: Outbound) -> Job:
-    """A job for all recipients of a message."""
+class Unlimited:
+    """Budgets that always have room."""
+
+    async def take(self, way: Way, sender: Address | None, waiting: Sequence[Waiting]) -> Permit | NoRoom:
+        return Permit(way=way, mailbox=way.mailboxes_for(sender)[0], charges=(), taken_at=NOW)
+
+    async def finish(self, permit: Permit, results: Sequence[AttemptResult]) -> None:
+        return None
+
+
+def way(connector: Outbound | Way) -> Way:
+    """A connector as a way out, without identity."""
+    return connector if isinstance(connector, Way) else Way(connector=connector, limits=limits_of(connector))
+
+
+def job(letter: Message, *connectors: Outbound | Way) -> Job:
+    """A job for all recipients of a message, permitted for the first of the ways."""
     waiting = tuple(Waiting(index, r) for index, r in enumerate(letter.envelope.recipients))
+    ways = tuple(way(connector) for connector in connectors)
+    mailbox = ways[0].mailboxes_for(letter.envelope.sender)[0]
+    permit = Permit(way=ways[0], mailbox=mailbox, charges=(), taken_at=NOW) if ways[0].is_microsoft else None
     return Job(
         lease=Lease(message=letter, hop="hop", waiting=waiting, until=NOW + timedelta(minutes=30)),
-        route=Route("default", tuple(c.name for c in connectors), "hop", ""),
-        connectors=connectors,
+        route=Route("default", tuple(w.name for w in ways), "hop", ""),
+        ways=ways,
+        permit=permit,
     )
 
 
@@ -101,11 +120,12 @@ def new_worker(patience: Patience = HASTE, **more: object) -> Worker:
         secrets=SecretOpener(_look_up),
         random=random.Random(1),
         patience=patience,
+        budgets=Unlimited(),
         **more,  # type: ignore[arg-type]
     )
 
 
-async def one(worker: Worker, connector: Outbound, letter: Message | None = None) -> AttemptResult:
+async def one(worker: Worker, connector: Outbound | Way, letter: Message | None = None) -> AttemptResult:
     """Deliver a message with one recipient."""
     (result,) = await worker.deliver(job(letter or message(), connector))
     return result

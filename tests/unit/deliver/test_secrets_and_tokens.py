@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from posthouse.decide.identities import ClientSecret
 from posthouse.deliver.secrets import MAX_SECRET_OCTETS, Secret, SecretOpener, SecretProblem
-from posthouse.deliver.tokens import TokenProblem, TokenRequest, TokenSource
+from posthouse.deliver.tokens import TokenProblem, TokenSource
 
 
 async def _store(name: str) -> str | None:
@@ -55,10 +56,13 @@ def test_a_secret_does_not_show_itself() -> None:
     assert "planted" not in f"{secret} {secret!r} {[secret]}"
 
 
-def request() -> TokenRequest:
-    return TokenRequest(
-        authority="https://login.example/tenant", client_id="app", client_secret=Secret("planted"), scope="s"
-    )
+APP = ClientSecret(
+    name="app",
+    tenant="tenant",
+    client_id="app",
+    client_secret="secret:relay",
+    authority="https://login.example/tenant",
+)
 
 
 class Authority:
@@ -68,7 +72,7 @@ class Authority:
         self.answers = list(answers)
         self.asked = 0
 
-    def __call__(self, _: TokenRequest) -> dict[str, Any]:
+    def __call__(self, _: object) -> dict[str, Any]:
         self.asked += 1
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
@@ -80,12 +84,12 @@ def clock() -> list[float]:
 
 def source(clock: list[float], *answers: dict[str, Any]) -> tuple[TokenSource, Authority]:
     authority = Authority(*answers)
-    return TokenSource(authority, monotonic=lambda: clock[0]), authority
+    return TokenSource(SecretOpener(_store), authority, monotonic=lambda: clock[0]), authority
 
 
 async def test_many_who_ask_at_once_share_one_request(clock: list[float]) -> None:
     tokens, authority = source(clock, {"access_token": "t", "expires_in": 3600})
-    answers = await asyncio.gather(*(tokens.token(request()) for _ in range(10)))
+    answers = await asyncio.gather(*(tokens.token(APP, "smtp") for _ in range(10)))
     assert set(answers) == {Secret("t")}
     assert authority.asked == 1
 
@@ -94,7 +98,7 @@ async def test_a_token_is_renewed_ten_minutes_before_its_end(clock: list[float])
     tokens, authority = source(clock, {"access_token": "t", "expires_in": 3600})
     for seconds, asked in ((0.0, 1), (2999.0, 1), (3001.0, 2)):
         clock[0] = seconds
-        await tokens.token(request())
+        await tokens.token(APP, "smtp")
         assert authority.asked == asked
 
 
@@ -105,26 +109,26 @@ async def test_a_refusal_is_remembered_for_a_moment(clock: list[float]) -> None:
     }
     tokens, authority = source(clock, said, {"access_token": "t", "expires_in": 3600})
     for _ in range(3):
-        problem = await tokens.token(request())
+        problem = await tokens.token(APP, "smtp")
         assert isinstance(problem, TokenProblem)
         assert problem.reason == "no token from login.example: AADSTS7000215: Invalid client secret ***"
     assert authority.asked == 1
     clock[0] = 31.0
-    assert await tokens.token(request()) == Secret("t")
+    assert await tokens.token(APP, "smtp") == Secret("t")
 
 
 async def test_a_token_that_was_refused_is_forgotten(clock: list[float]) -> None:
     tokens, authority = source(clock, {"access_token": "t", "expires_in": 3600})
-    await tokens.token(request())
+    await tokens.token(APP, "smtp")
     tokens.forget(request())
-    await tokens.token(request())
+    await tokens.token(APP, "smtp")
     assert authority.asked == 2
 
 
 async def test_one_who_gives_up_does_not_spoil_it_for_the_others(clock: list[float]) -> None:
     tokens, _ = source(clock, {"access_token": "t", "expires_in": 3600})
-    first = asyncio.create_task(tokens.token(request()))
-    second = asyncio.create_task(tokens.token(request()))
+    first = asyncio.create_task(tokens.token(APP, "smtp"))
+    second = asyncio.create_task(tokens.token(APP, "smtp"))
     await asyncio.sleep(0)
     first.cancel()
     assert await second == Secret("t")

@@ -10,7 +10,7 @@ from tests.unit.deliver.fake_dns import FakeDns, Zone
 from tests.unit.deliver.jobs import MakeWorker, job, message, one
 from tests.unit.deliver.scripted import Fault, Script, ScriptedServer
 
-from posthouse.decide.flow import Mx
+from posthouse.decide.outbound import Mx
 from posthouse.deliver.failure import LookupTrouble, Unroutable
 from posthouse.deliver.resolve import Resolver
 from posthouse.mail.outcome import Deferred, Delivered, Failed, Scope

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tests.unit.deliver.jobs import SECRETS, MakeWorker, one, smarthost
 from tests.unit.deliver.scripted import Script, ScriptedServer
 
-from posthouse.decide.flow import Credentials
+from posthouse.decide.outbound import Credentials
 from posthouse.mail.outcome import Deferred, Delivered, Scope
 
 CA = trustme.CA()

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.unit.operate.conftest import Run
 
 from posthouse.config import load
-from posthouse.decide.flow import Smarthost
+from posthouse.decide.outbound import Smarthost
 
 ANSWERS = ("--upstream", "smtp://127.0.0.1:2600", "--listen", "127.0.0.1:2525", "--allow", "127.0.0.0/8", "--yes")
 

@@ -20,6 +20,7 @@ from posthouse.mail.message import HeaderFacts, InlineContent, Message, Origin
 from posthouse.mail.outcome import AttemptResult, Delivered, Outcome
 from posthouse.mail.reply import Reply
 from posthouse.mail.session import Principal, PrincipalKind, SessionFacts
+from posthouse.queue.budget import Budgets
 from posthouse.queue.control import QueueLevers
 from posthouse.queue.dispatch import Dispatcher
 from posthouse.queue.guard import Guard
@@ -62,9 +63,7 @@ class Deliveries:
         await self.gate.wait()
         self.running -= 1
         outcome = self.script(job)
-        return [
-            AttemptResult(index=w.index, outcome=outcome, connector=job.connectors[0].name) for w in job.lease.waiting
-        ]
+        return [AttemptResult(index=w.index, outcome=outcome, connector=job.ways[0].name) for w in job.lease.waiting]
 
 
 class Rig:
@@ -87,8 +86,11 @@ class Rig:
         self.settler = Settler(
             self.store, writer, self.settings, clock=self.clock, random=self.random, on_final=lambda copies: None
         )
+        self.budgets = Budgets(
+            self.store, is_internal=policy.router.is_internal, clock=self.clock, on_room=lambda: self.dispatcher.wake()
+        )
         self.dispatcher = Dispatcher(
-            self.store, self.settler, self.deliveries, policy, self.settings,
+            self.store, self.settler, self.deliveries, self.budgets, policy, self.settings,
             clock=self.clock, monotonic=lambda: self.now.timestamp(), random=self.random,
         )  # fmt: skip
         self.intake = Intake(

@@ -48,12 +48,17 @@ CopyRow = tuple[int, int, str, int, int]
 class LeaseStore(Database):
     """Who may attempt what, until when."""
 
-    async def lease(self, hop: str, *, now: datetime, until: datetime, limit: int) -> list[Lease]:
-        """Take due copies of one waiting line, oldest first; `limit` counts messages."""
+    def __init__(self) -> None:
+        self._last_sender: dict[str, str] = {}
+
+    async def lease(
+        self, hop: str, *, now: datetime, until: datetime, limit: int, is_fair: bool = False
+    ) -> list[Lease]:
+        """Take due copies of one waiting line, oldest first or in turns of their senders; `limit` counts messages."""
         due = {"hop": hop, "now": to_micros(now), "limit": limit}
 
         def take(connection: apsw.Connection) -> list[CopyRow]:
-            ids = fetch_json(connection, _SQL["due_messages"], due)
+            ids = self._in_turns(connection, due) if is_fair else fetch_json(connection, _SQL["due_messages"], due)
             if not ids:
                 return []
             order = {message_id: place for place, message_id in enumerate(ids)}
@@ -69,6 +74,14 @@ class LeaseStore(Database):
         for lease in broken:
             await self._hold(lease, now)
         return leases
+
+    def _in_turns(self, connection: apsw.Connection, due: dict[str, Any]) -> list[int]:
+        """One message of each sender, going on behind the sender that was last, then a second one of each."""
+        hop = due["hop"]
+        found = fetch_json(connection, _SQL["due_in_turns"], {**due, "last": self._last_sender.get(hop, "")})
+        if found:
+            self._last_sender[hop] = found[-1][1]
+        return [message_id for message_id, _ in found]
 
     async def return_leases(self, *, owner: str | None, now: datetime) -> int:
         """Turn leases of `owner`, or with None those whose time is over, back into due copies."""

@@ -21,6 +21,15 @@ CREATE TABLE app_password (
     UNIQUE (account, label)
 ) STRICT;
 
+CREATE TABLE budget (
+    account TEXT NOT NULL,
+    what TEXT NOT NULL,
+    window INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    used INTEGER NOT NULL,
+    PRIMARY KEY (account, what, window, slot)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE content (
     message_id INTEGER PRIMARY KEY,
     data BLOB NOT NULL
@@ -97,6 +106,14 @@ CREATE TABLE migration (
     number INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     sha256 TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE pause (
+    account TEXT PRIMARY KEY,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    reason TEXT NOT NULL,
+    reply TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE secret (

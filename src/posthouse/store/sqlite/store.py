@@ -1,8 +1,8 @@
 """The SQLite store: its life, and the way in and out of mail.
 
 Shape: `SqliteStore` implements ``posthouse.store.port.Store``; the parts stand in ``leases``, ``queue``, ``trace``,
-``retention`` and ``keeping``. `accept`, `accept_many`, `settle` and `record` are plain functions that return a future:
-rows are made at once, written with the next batch.
+``retention``, ``budgets`` and ``keeping``. `accept`, `accept_many`, `settle` and `record` are plain
+functions that return a future: rows are made at once, written with the next batch.
 Failures: `StoreUnavailable`; ``ValueError`` for a broken promise of the caller, such as a message id used twice.
 Settling: a final state stays final, except that DELIVERED is always written down, because it tells what happened. A
 settlement that comes too late (its copies were cancelled, or settled by another attempt) changes nothing but the
@@ -24,6 +24,7 @@ import apsw
 from posthouse.mail.event import Event
 from posthouse.mail.message import NewMessage, Settlement, SpooledContent
 from posthouse.store.port import SpoolFile
+from posthouse.store.sqlite.budgets import BudgetStore
 from posthouse.store.sqlite.check import find_problems
 from posthouse.store.sqlite.checkpoint import Checkpointer
 from posthouse.store.sqlite.connect import DATABASE, ENVIRONMENT_ERRORS, open_writer, unavailable
@@ -44,7 +45,7 @@ from posthouse.store.sqlite.writer import Writer
 _IS_NAMED = read_statements("retention")["is_named"]
 
 
-class SqliteStore(LeaseStore, QueueStore, TraceStore, RetentionStore, KeepingStore):
+class SqliteStore(LeaseStore, QueueStore, TraceStore, RetentionStore, BudgetStore, KeepingStore):
     """Keeps everything in one directory: ``posthouse.db`` and ``spool/``.
 
     Args:
@@ -54,6 +55,7 @@ class SqliteStore(LeaseStore, QueueStore, TraceStore, RetentionStore, KeepingSto
     """
 
     def __init__(self, directory: Path, *, node: str, inline_octets: int = 262144) -> None:
+        super().__init__()
         self.directory = directory
         self.node = node
         self.inline_octets = inline_octets

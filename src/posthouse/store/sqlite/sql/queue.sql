@@ -10,6 +10,20 @@ SELECT json_group_array(message_id) FROM (
     ORDER BY next_at LIMIT :limit
 )
 
+-- name: due_in_turns
+SELECT json_group_array(json_array(message_id, who)) FROM (
+    SELECT message_id, who FROM (
+        SELECT c.message_id, m.principal || ' ' || m.sender AS who,
+            row_number() OVER (
+                PARTITION BY m.principal, m.sender ORDER BY min(c.next_at), c.message_id
+            ) AS turn
+        FROM copy c JOIN message m ON m.id = c.message_id
+        WHERE c.state = 1 AND c.state < 10 AND c.hop = :hop AND c.next_at <= :now
+        GROUP BY c.message_id
+    )
+    ORDER BY turn, who <= :last, who LIMIT :limit
+)
+
 -- name: due_copies
 SELECT json_group_array(json_array(message_id, position, hop, attempts, delay_noticed))
 FROM copy
