@@ -1,7 +1,7 @@
-"""Libraries that programs send with: smtplib, nodemailer, PHPMailer, Jakarta Mail. All but smtplib compose.
+"""Libraries that programs send with, in Python, JavaScript, PHP, Java, Go and Ruby. All but smtplib compose.
 
-Purpose: each is driven by a small program beside this file (``send.js``, ``send.php``, ``Send.java``) as its manual
-has it. Failures: a library that is not installed ends the test by name.
+Purpose: each is driven by a small program beside this file (``send.js``, ``send.php``, ``Send.java``, ``send.go``,
+``send.rb``) as its manual has it. Failures: a library that is not installed ends the test by name.
 """
 
 from __future__ import annotations
@@ -18,8 +18,21 @@ from tests.peers.programs import PEERS, Finished, require, require_file, run
 
 HERE = Path(__file__).parent
 NODE_MODULES = PEERS / "npm/node_modules"
+GO_PATH = Path("/usr/share/gocode")
 PHPMAILER = Path("/usr/share/php/libphp-phpmailer/src")
 JARS = [Path("/usr/share/java", name) for name in ("jakarta-mail.jar", "jakarta-activation.jar")]
+
+
+def account_options(target: Target) -> dict[str, object]:
+    """What a program that reads its options as JSON is told of a target."""
+    return {
+        "host": target.host,
+        "port": target.port,
+        "ca": str(target.ca),
+        "user": target.user,
+        "password": target.password,
+        "token": target.token,
+    }
 
 
 def smtp_lib(target: Target, letter: Letter, directory: Path) -> Finished:
@@ -68,15 +81,7 @@ def nodemailer_with(target: Target, letter: Letter, directory: Path, *, auth: di
 def phpmailer(target: Target, letter: Letter, directory: Path) -> Finished:
     """PHPMailer, what WordPress and most PHP programs send with."""
     require_file(PHPMAILER / "PHPMailer.php", "PHPMailer")
-    options = letter.write_parts(directory) | {
-        "library": str(PHPMAILER),
-        "host": target.host,
-        "port": target.port,
-        "ca": str(target.ca),
-        "user": target.user,
-        "password": target.password,
-        "token": target.token,
-    }
+    options = letter.write_parts(directory) | account_options(target) | {"library": str(PHPMAILER)}
     return run([require("php"), HERE / "send.php", write_options(directory, options)])
 
 
@@ -114,13 +119,26 @@ def jakarta_mail(target: Target, letter: Letter, directory: Path) -> Finished:
     return run([require("java"), *machine, "-cp", path, "Send", options])
 
 
+@functools.cache
+def _built() -> tempfile.TemporaryDirectory[str]:
+    """The directory of the program made of ``send.go``; it goes with this process."""
+    programs = tempfile.TemporaryDirectory(prefix="send-go")
+    done = run(
+        [require("go"), "build", "-o", f"{programs.name}/send", HERE / "send.go"],
+        env={"GO111MODULE": "off", "GOPATH": str(GO_PATH), "GOCACHE": f"{programs.name}/cache"},
+    )
+    assert done.code == 0, done.output
+    return programs
+
+
+def gomail(target: Target, letter: Letter, directory: Path) -> Finished:
+    """Go's gomail, what Grafana and many programs in Go send with; XOAUTH2 is brought along as net/smtp wants it."""
+    require_file(GO_PATH / "src/gopkg.in/mail.v2", "gomail")
+    options = letter.write_parts(directory) | account_options(target)
+    return run([f"{_built().name}/send", write_options(directory, options)])
+
+
 def ruby_mail(target: Target, letter: Letter, directory: Path) -> Finished:
     """Ruby's mail library, what Rails sends with; it knows no XOAUTH2."""
-    options = letter.write_parts(directory) | {
-        "host": target.host,
-        "port": target.port,
-        "ca": str(target.ca),
-        "user": target.user,
-        "password": target.password,
-    }
+    options = letter.write_parts(directory) | account_options(target)
     return run([require("ruby"), HERE / "send.rb", write_options(directory, options)])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.emulator.foreign.command_line import curl, msmtp, swaks
 from tests.emulator.foreign.letter import assert_arrived, write_letter
-from tests.emulator.foreign.libraries import jakarta_mail, nodemailer, phpmailer, ruby_mail, smtp_lib
+from tests.emulator.foreign.libraries import gomail, jakarta_mail, nodemailer, phpmailer, ruby_mail, smtp_lib
 from tests.emulator.foreign.mailers import mutt, s_nail
 from tests.emulator.foreign.target import Client, Target
 
@@ -20,6 +20,7 @@ COMPOSING: dict[str, Client] = {
     "nodemailer": nodemailer,
     "phpmailer": phpmailer,
     "jakarta-mail": jakarta_mail,
+    "gomail": gomail,
     "ruby-mail": ruby_mail,
     "s-nail": s_nail,
     "mutt": mutt,

@@ -11,7 +11,7 @@ import pytest
 from tests.emulator.foreign.command_line import curl, msmtp, msmtp_asking
 from tests.emulator.foreign.conftest import SCOPE
 from tests.emulator.foreign.letter import assert_arrived, write_letter
-from tests.emulator.foreign.libraries import jakarta_mail, nodemailer, phpmailer, smtp_lib
+from tests.emulator.foreign.libraries import gomail, jakarta_mail, nodemailer, phpmailer, smtp_lib
 from tests.emulator.foreign.mailers import mutt, s_nail
 from tests.emulator.foreign.target import Client, Target
 from tests.peers.programs import require
@@ -25,6 +25,7 @@ CLIENTS: dict[str, Client] = {
     "nodemailer": nodemailer,
     "phpmailer": phpmailer,
     "jakarta-mail": jakarta_mail,
+    "gomail": gomail,
     "s-nail": s_nail,
     "mutt": mutt,
 }
