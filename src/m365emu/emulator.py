@@ -147,7 +147,17 @@ class Emulator:
         self._build_web(certificates, clock)
 
     def _build_web(self, certificates: Certificates, clock: Clock) -> None:
-        self._authority = Authority(self.directory, self.tokens, self.faults, self.statistics, clock)
+        parts = self.control.parts
+        self._authority = Authority(
+            home=parts.home,
+            directory=self.directory,
+            tokens=self.tokens,
+            lockout=parts.lockout,
+            faults=self.faults,
+            statistics=self.statistics,
+            clock=clock,
+        )
+        parts.refresh_tokens = self._authority.refresh_tokens
         self._api = InboxApi(self.directory, self.store, self.control)
         self._https_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._https_context.load_cert_chain(certificates.chain, certificates.key)
@@ -177,6 +187,7 @@ class Emulator:
             self.authority = f"https://{bound}/{self.tenant.id}"
             inbox = self._api.application()
             InboxPages(self.directory, self.store).add_to(inbox)
+            self._authority.add_managed_identity_to(inbox)
             self.inbox = f"http://{await self._serve(inbox, http, None)}"
             self._write_endpoints()
             if self._scenario:

@@ -76,6 +76,11 @@ class TokenMaker:
         self._key = _with_id(RSAKey.generate_key(2048))
         write_private(self._file, self._key.as_pem(private=True))
 
+    @property
+    def key_id(self) -> str:
+        """The present key's id; refresh tokens of an earlier key count as revoked."""
+        return str(self._key.kid)
+
     def public_keys(self) -> dict[str, Any]:
         """Return the key set that others check signatures with (RFC 7517 5)."""
         public = self._key.as_dict(private=False)

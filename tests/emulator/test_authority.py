@@ -79,9 +79,11 @@ async def test_msal_reports_the_refusals_as_entra_words_them(running: Emulator) 
         ({"client_id": "unknown"}, 400, "unauthorized_client", 700016),
         ({"client_id": ""}, 400, "invalid_request", 900144),
         ({"grant_type": ""}, 400, "invalid_request", 900144),
-        ({"grant_type": "password"}, 400, "unsupported_grant_type", 70003),
-        ({"scope": "https://outlook.office365.com/SMTP.Send"}, 400, "invalid_scope", 70011),
-        ({"scope": "https://graph.microsoft.com/.default"}, 400, "invalid_scope", 70011),
+        ({"grant_type": "implicit"}, 400, "unsupported_grant_type", 70003),
+        ({"scope": ""}, 400, "invalid_request", 900144),
+        ({"scope": "https://outlook.office365.com/SMTP.Send"}, 400, "invalid_scope", 1002012),
+        ({"scope": f"{SCOPE} https://graph.microsoft.com/.default"}, 400, "invalid_scope", 28000),
+        ({"scope": "https://example.com/.default"}, 400, "invalid_resource", 500011),
     ],
 )
 async def test_each_refusal_has_its_number_its_error_and_its_status(
