@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
-import msgspec
 from aiohttp import web
 
 from m365emu.authority import Authority
@@ -21,23 +20,22 @@ from m365emu.client_addresses import ClientAddresses
 from m365emu.client_certificates import CLIENT_NAME, ensure_client_certificates
 from m365emu.clock import Clock, OffsetClock
 from m365emu.directory import Directory
+from m365emu.endpoints import endpoints_of, write_endpoints
 from m365emu.faults import Faults
+from m365emu.graph.service import Graph
 from m365emu.journal import Journal
 from m365emu.limits import Lockout
 from m365emu.logon import Logons
 from m365emu.mailbox import MessageStore, Record
 from m365emu.post import Post
-from m365emu.smtp.server import SmtpHost
-from m365emu.smtp.tls import ServerTls
+from m365emu.smtp_hosts import SmtpHosts
 from m365emu.statistics import Statistics
-from m365emu.submission import SubmissionDesk
 from m365emu.tenant import Tenant
-from m365emu.tenant_file import read_tenant, tenant_file, write_first_tenant, write_private
+from m365emu.tenant_file import read_tenant, tenant_file, write_first_tenant
 from m365emu.tokens import TokenMaker
-from m365emu.web.api import InboxApi
+from m365emu.web.application import inbox_application
 from m365emu.web.control import Control, Parts
 from m365emu.web.https_journal import journal_middleware
-from m365emu.web.pages import InboxPages
 
 LOOPBACK = ("127.0.0.1", 0)
 
@@ -57,7 +55,9 @@ class Emulator:
 
     Attributes:
         submission: `host:port` of the submission host, once started.
+        mx: `host:port` of the MX, once started.
         authority: the URL of the token authority, with the tenant's id.
+        graph: the URL of Graph, with its version.
         inbox: the URL of the inbox.
         ca: the file to trust.
         faults: order faults here; the same as `POST /api/control`.
@@ -67,6 +67,7 @@ class Emulator:
         journal: sessions and requests of late, with the reason of a refusal.
         control: changes while running; the same as the HTTP control.
         host: the submission host; `host.new_session` gives a session without a network.
+        exchanger: the MX; `exchanger.new_session` as well.
         tokens: makes and checks access tokens.
     """
 
@@ -76,19 +77,22 @@ class Emulator:
         tenant: Tenant | None = None,
         *,
         submission: tuple[str, int] = LOOPBACK,
+        mx: tuple[str, int] = LOOPBACK,
         https: tuple[str, int] = LOOPBACK,
         http: tuple[str, int] = LOOPBACK,
         clock: Clock | None = None,
         scenario: str = "",
+        seed: int | None = None,
     ) -> None:
         """Build the emulator on a directory.
 
         Args:
             dir: where certificates, `tenant.toml` and mail are kept; made when it is missing.
             tenant: the tenant to play instead of the one in `tenant.toml`.
-            submission, https, http: addresses to listen on, as host and port.
+            submission, mx, https, http: addresses to listen on, as host and port.
             clock: the time; the machine's by default, moving ahead on order.
             scenario: the name or file of a scenario to play from the moment it listens.
+            seed: for faults that ask for odds, instead of the scenario's own.
 
         Raises:
             TenantError: `tenant.toml` cannot be used.
@@ -97,10 +101,10 @@ class Emulator:
         clock = clock or OffsetClock()
         certificates = prepare(dir, clock)
         self._dir = dir
-        self._wanted = (submission, https, http)
+        self._wanted = (submission, mx, https, http)
         self.ca = certificates.ca
-        self.submission = self.authority = self.inbox = ""
-        self.clock, self._scenario = clock, scenario
+        self.submission = self.mx = self.authority = self.graph = self.inbox = ""
+        self.clock, self._scenario, self._seed = clock, scenario, seed
         self.faults, self.statistics = Faults(), Statistics()
         self.journal, addresses = Journal(), ClientAddresses()
         self.directory = Directory(tenant or read_tenant(tenant_file(dir)))
@@ -108,30 +112,25 @@ class Emulator:
         self.post = Post(self.directory, self.store, self.statistics, clock)
         self.tokens = tokens = TokenMaker(dir / "token-key.pem", clock.now)
         lockout = Lockout()
-        desk = SubmissionDesk(
+        self._hosts = SmtpHosts(
+            home=dir,
+            certificates=certificates,
             directory=self.directory,
             logons=Logons(self.directory, tokens, lockout, clock),
             store=self.store,
             post=self.post,
             faults=self.faults,
             statistics=self.statistics,
-            clock=clock,
-        )
-        self.host = SmtpHost(
-            desk=desk,
-            directory=self.directory,
-            store=self.store,
-            statistics=self.statistics,
-            clock=clock,
-            tls=ServerTls(certificates),
             addresses=addresses,
             journal=self.journal,
+            clock=clock,
         )
+        self.host, self.exchanger = self._hosts.submission, self._hosts.exchanger
         self.control = Control(
             Parts(
                 home=dir,
                 directory=self.directory,
-                desk=desk,
+                desk=self._hosts.submission_desk,
                 store=self.store,
                 post=self.post,
                 lockout=lockout,
@@ -140,7 +139,7 @@ class Emulator:
                 statistics=self.statistics,
                 journal=self.journal,
                 addresses=addresses,
-                connections=(self.host,),
+                connections=(self.host, self.exchanger),
                 clock=clock,
             )
         )
@@ -158,7 +157,17 @@ class Emulator:
             clock=clock,
         )
         parts.refresh_tokens = self._authority.refresh_tokens
-        self._api = InboxApi(self.directory, self.store, self.control)
+        self._graph = parts.graph = Graph(
+            directory=self.directory,
+            tokens=self.tokens,
+            post=self.post,
+            store=self.store,
+            quota=parts.desk.quota,
+            faults=self.faults,
+            statistics=self.statistics,
+            clock=clock,
+            drafts=parts.home / "graph",
+        )
         self._https_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._https_context.load_cert_chain(certificates.chain, certificates.key)
         self._runners: list[web.AppRunner] = []
@@ -179,19 +188,26 @@ class Emulator:
         return self.tenant.applications[self.client_id].secrets[0].value
 
     async def __aenter__(self) -> "Emulator":
-        """Listen, and write `endpoints.json`; raises `OSError` for an address that cannot be bound."""
-        submission, https, http = self._wanted
+        """Listen, write `endpoints.json`, start the scenario.
+
+        Raises:
+            OSError: an address cannot be bound.
+            ScenarioError, TenantError, ValueError: the scenario cannot be played.
+        """
+        submission, mx, https, http = self._wanted
+        if self._scenario:
+            self.control.play(self._scenario, self._seed)
         try:
-            self.submission = _join(await self.host.start(*submission))
-            bound = await self._serve(self._authority.application(), https, self._https_context)
+            self.submission, self.mx = map(_join, await self._hosts.start(submission, mx))
+            services = self._authority.application()
+            self._graph.add_to(services)
+            bound = await self._serve(services, https, self._https_context)
             self.authority = f"https://{bound}/{self.tenant.id}"
-            inbox = self._api.application()
-            InboxPages(self.directory, self.store).add_to(inbox)
+            self.graph = f"https://{bound}/v1.0"
+            inbox = inbox_application(self.control)
             self._authority.add_managed_identity_to(inbox)
             self.inbox = f"http://{await self._serve(inbox, http, None)}"
-            self._write_endpoints()
-            if self._scenario:
-                self.control.play(self._scenario)
+            write_endpoints(self._dir, self.endpoints())
         except BaseException:
             await self.stop()
             raise
@@ -204,7 +220,7 @@ class Emulator:
 
     async def stop(self) -> None:
         """Stop listening, end all connections, leave the files in order."""
-        await self.host.stop()
+        await self._hosts.stop()
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
@@ -239,27 +255,23 @@ class Emulator:
         await web.TCPSite(runner, where[0], where[1], ssl_context=tls).start()
         return _join(runner.addresses[0])
 
-    def _write_endpoints(self) -> None:
-        endpoints = {
+    def addresses(self) -> dict[str, str]:
+        """Return where it listens, by the names of `endpoints.json`."""
+        return {
             "submission": self.submission,
+            "mx": self.mx,
             "authority": self.authority,
+            "graph": self.graph,
             "inbox": self.inbox,
-            "ca": str(self.ca.resolve()),
-            "tenant": self.tenant.id,
-            "domain": self.tenant.domains[0],
         }
-        if self.tenant.applications:
-            endpoints["client_id"] = self.client_id
-            secrets = self.tenant.applications[self.client_id].secrets
-            if secrets:
-                secret_file = self._dir / "client-secret"
-                write_private(secret_file, secrets[0].value.encode())
-                endpoints["client_secret_file"] = str(secret_file.resolve())
-        (self._dir / "endpoints.json").write_bytes(msgspec.json.format(msgspec.json.encode(endpoints)) + b"\n")
+
+    def endpoints(self) -> dict[str, str]:
+        """Return what `endpoints.json` holds."""
+        return endpoints_of(self._dir, self.tenant, self.addresses())
 
     def ready_line(self) -> str:
         """Return the line that says that everything listens."""
-        return f"m365emu ready: submission {self.submission}, authority {self.authority}, inbox {self.inbox}"
+        return "m365emu ready: " + ", ".join(f"{name} {address}" for name, address in self.addresses().items())
 
 
 def _join(address: Iterable[str | int]) -> str:

@@ -28,9 +28,10 @@ Stage = Literal[
     "device-code",
     "graph",
     "graph-send",
+    "graph-read",
 ]
 """Where a fault strikes: a step of an SMTP session, the token endpoint, the device-code endpoint, any request to
-Graph, or a request to Graph that sends."""
+Graph, one that sends, or one that reads."""
 
 Door = Literal["", "submission", "mx", "hve"]
 """Which SMTP host; empty means any."""

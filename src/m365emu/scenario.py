@@ -21,7 +21,7 @@ from msgspec import Meta, Struct, field
 from m365emu.clock import Clock
 from m365emu.mailbox import MessageStore
 from m365emu.tenant import Tenant
-from m365emu.web.orders import Order
+from m365emu.web.orders import Order, OrderFault
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _DURATION = re.compile(r"(?:\d{1,6}[dhms] ?){1,4}")
@@ -106,23 +106,50 @@ def scenario_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def read_scenario(name: str, tenant: Tenant) -> Scenario:
-    """Read a scenario by its name or from a file, for a tenant.
+def scenario_title(name: str) -> str:
+    """Return the title of a scenario that comes with the emulator."""
+    return str(tomllib.loads(_packaged(name))["title"])
+
+
+def _packaged(name: str) -> str:
+    return (resources.files("m365emu") / "scenarios" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def read_scenario(name: str, tenant: Tenant, seed: int | None = None) -> Scenario:
+    """Read a scenario by its name or from a file, for a tenant; `seed` takes the place of its own.
 
     Raises:
         ScenarioError: there is none of this name, or it cannot be used.
     """
     if name in scenario_names():
-        text = (resources.files("m365emu") / "scenarios" / f"{name}.toml").read_text(encoding="utf-8")
+        text = _packaged(name)
     else:
         try:
             text = Path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError, ValueError) as error:
             raise ScenarioError(f"{name}: neither a scenario's name nor a file that can be read") from error
     try:
-        return msgspec.convert(_filled(tomllib.loads(text), _values(tenant)), Scenario)
+        scenario = msgspec.convert(_filled(tomllib.loads(text), _values(tenant)), Scenario)
+        for step in scenario.at:
+            read_duration(step.after)
+        return seeded(scenario, scenario.seed if seed is None else seed)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, ValueError) as error:
         raise ScenarioError(f"{name}: {error}") from error
+
+
+def seeded(scenario: Scenario, seed: int) -> Scenario:
+    """Return the scenario with this seed for every fault that asks for odds and names none."""
+    steps = tuple(
+        msgspec.structs.replace(step, do=tuple(_with_seed(order, seed + n) for n, order in enumerate(step.do)))
+        for step in scenario.at
+    )
+    return msgspec.structs.replace(scenario, seed=seed, at=steps)
+
+
+def _with_seed(order: Order, seed: int) -> Order:
+    if isinstance(order, OrderFault) and order.odds is not None and order.seed is None:
+        return msgspec.structs.replace(order, seed=seed)
+    return order
 
 
 def read_duration(text: str) -> timedelta:

@@ -1,6 +1,7 @@
 """The inbox over HTTP: lists, octets, sessions, pages, and orders."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -83,9 +84,16 @@ async def test_a_hostile_message_is_shown_as_text_and_nothing_of_it_can_run(
     for path in ("/", "/mailboxes/alice@contoso.example", f"/messages/{record.id}"):
         async with http.get(path) as answer:
             text = await answer.text()
-            assert "&lt;script&gt;alert(2)" in text and "<script" not in text
+            assert "&lt;script&gt;alert(2)" in text and "<script>" not in text
             policy = answer.headers["Content-Security-Policy"]
-            assert "default-src 'none'" in policy and "script-src" not in policy and "sandbox" in policy
+            assert "default-src 'none'" in policy and "unsafe" not in policy
+            nonces = set(re.findall(r'<script nonce="([^"]+)"', text))
+            assert text.count("<script") == len(nonces) <= 1
+            assert all(f"script-src 'nonce-{nonce}'" in policy for nonce in nonces)
+    async with http.get(f"/messages/{record.id}/html") as answer:
+        assert await answer.text() == "<script>alert(3)</script>\r\n"
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("sandbox; default-src 'none'") and "script-src" not in policy
 
 
 async def test_what_is_not_there_is_said_in_json(http: aiohttp.ClientSession) -> None:

@@ -1,91 +1,107 @@
 """The inbox for programs: JSON over plain HTTP.
 
-Purpose: list, read and remove messages, show a message's session, report statistics, take orders.
-Shape: an aiohttp application; the HTML pages are added by `web.pages`. Requests that change something must come
-as JSON or as DELETE, which a page of a foreign web site cannot send. A request may wait for messages to arrive:
-`?at_least=2&wait_seconds=5`.
-Failures: `{"error": ...}` with 400, 404, 408 or 415. Leaves to others: carrying orders out (`web.control`).
+Purpose: list, search, read and remove messages, show a message's parts and its session. A request may wait for
+messages to arrive: `?at_least=2&wait_seconds=5`.
+Shape: `InboxApi.add_to` adds routes under `/api/`. Folders are mailboxes, their Sent Items (`?folder=sent`),
+`external` and `undeliverable`.
+Failures: `{"error": ...}` with 400, 404 or 408. Leaves to others: tenant, orders and state (`state_api`), HTML
+(`pages`).
 """
 
 import asyncio
-from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from m365emu.directory import Directory
-from m365emu.mailbox import EXTERNAL, UNDELIVERABLE, MessageStore, Record
-from m365emu.tenant import Tenant, TenantError
-from m365emu.web.control import Control
+from m365emu.mailbox import EXTERNAL, UNDELIVERABLE, MessageStore, Record, sent_items
+from m365emu.web.answers import SAFE_HEADERS, json_answer, number, problem
+from m365emu.web.parsed import Parsed, parse, part_content
+from m365emu.web.search import Search, matching, read_search
 
 _MOST_LISTED = 1_000
 _LONGEST_WAIT_SECONDS = 60.0
-_HIDDEN = "(hidden)"
 
 
 class InboxApi:
-    """The routes under `/api/`."""
+    """The routes of mailboxes and messages."""
 
-    def __init__(self, directory: Directory, store: MessageStore, control: Control) -> None:
+    def __init__(self, directory: Directory, store: MessageStore) -> None:
         self._directory = directory
         self._store = store
-        self._control = control
 
-    def application(self) -> web.Application:
-        """Return the web application."""
-        app = web.Application(middlewares=[_errors_as_json], client_max_size=262_144)
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes to the web application."""
         app.router.add_get("/api/mailboxes", self._mailboxes)
         app.router.add_get("/api/mailboxes/{address}/messages", self._folder)
         app.router.add_get("/api/messages", self._all)
         app.router.add_delete("/api/messages", self._clear)
         app.router.add_get("/api/messages/{id}", self._message)
         app.router.add_get("/api/messages/{id}/raw", self._raw)
+        app.router.add_get("/api/messages/{id}/parsed", self._parsed)
+        app.router.add_get("/api/messages/{id}/parts/{number}", self._part)
         app.router.add_get("/api/messages/{id}/session", self._session)
-        app.router.add_get("/api/statistics", self._report)
-        app.router.add_get("/api/tenant", self._tenant)
-        app.router.add_patch("/api/tenant", self._patch)
-        app.router.add_post("/api/control", self._order)
-        return app
 
     async def _mailboxes(self, request: web.Request) -> web.StreamResponse:
         count = self._store.count()
-        tenant = self._directory.tenant
-        mailboxes = [
-            {"address": address, "name": mailbox.name, "kind": "mailbox", "messages": count[address]}
+        mailboxes: list[dict[str, object]] = [
+            {
+                "address": address,
+                "name": mailbox.name,
+                "kind": "mailbox",
+                "type": mailbox.kind,
+                "messages": count[address],
+                "sent": count[sent_items(address)],
+            }
+            for tenant in self._directory.tenants
             for address, mailbox in tenant.mailboxes.items()
         ]
         mailboxes += [
             {"address": folder, "name": "", "kind": "outbox", "messages": count[folder]}
             for folder in (EXTERNAL, UNDELIVERABLE)
         ]
-        return _json({"mailboxes": mailboxes})
+        return json_answer({"mailboxes": mailboxes})
 
     async def _folder(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["address"].lower()
-        folder = name if name in (EXTERNAL, UNDELIVERABLE) else self._directory.resolve(name)
-        if folder is None:
-            raise _problem(web.HTTPNotFound, "there is no such mailbox")
+        folder = folder_named(self._directory, request.match_info["address"], request.query.get("folder", ""))
         return await self._listing(request, folder)
 
     async def _all(self, request: web.Request) -> web.StreamResponse:
         return await self._listing(request, None)
 
     async def _listing(self, request: web.Request, folder: str | None) -> web.StreamResponse:
-        at_least = _number(request, "at_least", 0)
-        wait = min(_LONGEST_WAIT_SECONDS, float(_number(request, "wait_seconds", 0)))
-        limit = min(_MOST_LISTED, _number(request, "limit", 100))
+        at_least = number(request, "at_least", 0)
+        wait = min(_LONGEST_WAIT_SECONDS, float(number(request, "wait_seconds", 0)))
+        limit = min(_MOST_LISTED, number(request, "limit", 100))
+        try:
+            search = read_search(request.query)
+        except ValueError as error:
+            raise problem(web.HTTPBadRequest, str(error)) from error
+        records = await self._wait(folder, search, at_least, wait)
+        return json_answer({"total": len(records), "messages": records[:limit]})
+
+    async def _wait(self, folder: str | None, search: Search, at_least: int, seconds: float) -> list[Record]:
+        """Return the messages that fit, newest first, once there are so many."""
+        records = await self._found(folder, search)
+        if len(records) >= at_least or not seconds:
+            return records
+        try:
+            async with asyncio.timeout(seconds):
+                total = len(self._store.messages(folder))
+                while len(records) < at_least:
+                    total = max(total + 1, at_least)
+                    total = len(await self._store.wait_for(folder, total))
+                    records = await self._found(folder, search)
+        except TimeoutError:
+            raise problem(web.HTTPRequestTimeout, f"only {len(records)} of {at_least} messages came") from None
+        return records
+
+    async def _found(self, folder: str | None, search: Search) -> list[Record]:
         records = self._store.messages(folder)
-        if len(records) < at_least and wait:
-            try:
-                async with asyncio.timeout(wait):
-                    records = await self._store.wait_for(folder, at_least)
-            except TimeoutError:
-                found = len(self._store.messages(folder))
-                raise _problem(web.HTTPRequestTimeout, f"only {found} of {at_least} messages came") from None
-        return _json({"total": len(records), "messages": records[:limit]})
+        return await asyncio.to_thread(matching, search, records, self._store) if search.asks else records
 
     async def _message(self, request: web.Request) -> web.StreamResponse:
-        return _json(self._wanted(request))
+        return json_answer(self._wanted(request))
 
     async def _raw(self, request: web.Request) -> web.StreamResponse:
         path = self._store.content_file(self._wanted(request).id)
@@ -93,95 +109,58 @@ class InboxApi:
         headers = {"Content-Type": "message/rfc822", "Content-Disposition": 'attachment; filename="message.eml"'}
         return web.FileResponse(path, headers=headers | SAFE_HEADERS)
 
+    async def _parsed(self, request: web.Request) -> web.StreamResponse:
+        parsed = await parsed_message(self._store, self._wanted(request))
+        return json_answer(msgspec.to_builtins(parsed))
+
+    async def _part(self, request: web.Request) -> web.StreamResponse:
+        record, text = self._wanted(request), request.match_info["number"]
+        place = int(text) if text.isascii() and text.isdigit() and len(text) < 5 else -1
+        found = await asyncio.to_thread(part_content, content_of(self._store, record), place)
+        if found is None:
+            raise problem(web.HTTPNotFound, "the message has no such part")
+        part, octets = found
+        name = "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "_" for c in part.filename)
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Disposition": f'attachment; filename="{name or "part"}"',
+        }
+        return web.Response(body=octets, headers=headers | SAFE_HEADERS)
+
     async def _session(self, request: web.Request) -> web.StreamResponse:
         record = self._wanted(request)
-        return _json({"session_id": record.session_id, "lines": self._store.dialogue(record.id)})
+        return json_answer({"session_id": record.session_id, "lines": self._store.dialogue(record.id)})
 
     async def _clear(self, request: web.Request) -> web.StreamResponse:
-        return _json({"removed": self._store.clear()})
-
-    async def _report(self, request: web.Request) -> web.StreamResponse:
-        return _json(self._control.report())
-
-    async def _tenant(self, request: web.Request) -> web.StreamResponse:
-        return _json(_without_secrets(self._directory.tenant))
-
-    async def _patch(self, request: web.Request) -> web.StreamResponse:
-        try:
-            tenant = self._control.patch(msgspec.json.decode(await _json_body(request)))
-        except (TenantError, msgspec.DecodeError) as error:
-            raise _problem(web.HTTPBadRequest, str(error)) from error
-        return _json(_without_secrets(tenant))
-
-    async def _order(self, request: web.Request) -> web.StreamResponse:
-        try:
-            return _json(self._control.carry_out(self._control.read(await _json_body(request))))
-        except (ValueError, msgspec.DecodeError) as error:
-            raise _problem(web.HTTPBadRequest, str(error)) from error
+        return json_answer({"removed": self._store.clear()})
 
     def _wanted(self, request: web.Request) -> Record:
         record = self._store.get(request.match_info["id"])
         if record is None:
-            raise _problem(web.HTTPNotFound, "there is no such message")
+            raise problem(web.HTTPNotFound, "there is no such message")
         return record
 
 
-SAFE_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; "
-    "sandbox allow-downloads",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-"""Sent with every answer: nothing that a message holds can run, or load anything."""
+def folder_named(directory: Directory, name: str, which: str) -> str:
+    """Return the store's name of a folder: a mailbox, its Sent Items, or an outbox; raises 404 or 400."""
+    name = name.lower()
+    folder = name if name in (EXTERNAL, UNDELIVERABLE) else directory.resolve(name)
+    if folder is None:
+        raise problem(web.HTTPNotFound, "there is no such mailbox")
+    if which not in ("", "inbox", "sent"):
+        raise problem(web.HTTPBadRequest, "folder must be inbox or sent")
+    return sent_items(folder) if which == "sent" else folder
 
 
-@web.middleware
-async def _errors_as_json(request: web.Request, handler: Any) -> web.StreamResponse:
+def content_of(store: MessageStore, record: Record) -> bytes:
+    """Return a message's octets; raises 404 when it was removed meanwhile."""
+    path = store.content_file(record.id)
     try:
-        response: web.StreamResponse = await handler(request)
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        return _json({"error": error.text or error.reason}, status=error.status)
-    return response
+        return path.read_bytes() if path is not None else b""
+    except OSError as error:
+        raise problem(web.HTTPNotFound, "the message is gone") from error
 
 
-def _json(body: object, status: int = 200) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(body), status=status, content_type="application/json", headers=SAFE_HEADERS
-    )
-
-
-def _problem(kind: type[web.HTTPException], text: str) -> web.HTTPException:
-    return kind(text=text)
-
-
-async def _json_body(request: web.Request) -> bytes:
-    if request.content_type != "application/json":
-        raise _problem(web.HTTPUnsupportedMediaType, "the body must be application/json")
-    return await request.read()
-
-
-def _number(request: web.Request, name: str, default: int) -> int:
-    text = request.query.get(name, "")
-    if not text:
-        return default
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise _problem(web.HTTPBadRequest, f"{name} must be a whole number")
-    return int(text)
-
-
-def _without_secrets(tenant: Tenant) -> Any:
-    return _hide(msgspec.to_builtins(tenant))
-
-
-def _hide(document: Any) -> Any:
-    for mailbox in document["mailboxes"].values():
-        mailbox["password"] = _HIDDEN
-    for application in document["applications"].values():
-        for secret in application["secrets"]:
-            secret["value"] = _HIDDEN
-    for other in document["others"].values():
-        _hide(other)
-    return document
+async def parsed_message(store: MessageStore, record: Record) -> Parsed:
+    """Take a message apart, beside the event loop."""
+    return await asyncio.to_thread(parse, content_of(store, record))

@@ -19,12 +19,13 @@ from m365emu.client_certificates import client_certificates, issue_app_certifica
 from m365emu.clock import Clock, ManualClock, OffsetClock
 from m365emu.directory import Directory
 from m365emu.faults import Faults
+from m365emu.graph.service import Graph
 from m365emu.headers import read_head
 from m365emu.journal import Journal
 from m365emu.limits import Lockout
 from m365emu.mailbox import MessageStore
 from m365emu.post import Parcel, Post
-from m365emu.scenario import Finding, Scenario, findings, read_scenario, start_time_line
+from m365emu.scenario import Finding, Scenario, findings, read_scenario, scenario_names, start_time_line
 from m365emu.smtp.content import Content
 from m365emu.statistics import Statistics
 from m365emu.submission import SubmissionDesk
@@ -71,6 +72,7 @@ class Parts:
     connections: tuple[Connections, ...]
     clock: Clock
     refresh_tokens: RefreshTokens | None = None
+    graph: Graph | None = None
 
 
 class Control:
@@ -109,6 +111,8 @@ class Control:
             case orders.Deliver():
                 return {"id": self._deliver(order)}
             case orders.StartScenario(name=name):
+                if name not in scenario_names():
+                    raise ValueError(f"there is no scenario {name}")
                 self.play(name)
             case _:
                 return self._carry_out_more(order)
@@ -178,6 +182,8 @@ class Control:
         self.parts.desk.quota.clear()
         self.parts.desk.open.clear()
         self.parts.lockout.clear()
+        if self.parts.graph is not None:
+            self.parts.graph.throttle.clear()
 
     def patch(self, patch: object) -> Tenant:
         """Lay a JSON merge patch over the tenant, for the running process only; raises `TenantError`."""
@@ -192,9 +198,9 @@ class Control:
         self.parts.directory.replace(tenant)
         return tenant
 
-    def play(self, name: str) -> Scenario:
+    def play(self, name: str, seed: int | None = None) -> Scenario:
         """Play a scenario from now on; raises `ScenarioError`, `TenantError` or `ValueError`."""
-        scenario = read_scenario(name, self.parts.directory.tenant)
+        scenario = read_scenario(name, self.parts.directory.tenant, seed)
         self.patch(scenario.tenant)
         start_time_line(scenario, self.parts.clock, self.carry_out)
         self.scenario, self.scenario_name = scenario, name

@@ -1,119 +1,162 @@
-"""The inbox for people: three plain pages that need no script and no internet.
+"""The inbox for people: pages that need no internet, and no script either.
 
-Purpose: see mailboxes, messages and sessions in a browser. Shape: functions that make HTML of values, and the
-routes that serve it. Mail is shown as text only and every value is escaped: a hostile message stays text.
-Failures: 404 for what is not there. Leaves to others: JSON (`web.api`).
+Purpose: see mailboxes, messages, sessions and refusals in a browser. Shape: routes outside of `/api/` that make HTML of
+values; a small script keeps lists in step. Every value is escaped: a hostile message stays text.
+Failures: 404 for what is not there. Leaves to others: JSON (`api`), the state (`state_page`), the frame (`layout`).
 """
 
 from html import escape
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
+from m365emu.clock import Clock
 from m365emu.directory import Directory
-from m365emu.mailbox import EXTERNAL, UNDELIVERABLE, MessageStore, Record
-from m365emu.web.api import SAFE_HEADERS
+from m365emu.journal import Entry, Journal
+from m365emu.mailbox import EXTERNAL, UNDELIVERABLE, MessageStore, Record, sent_items
+from m365emu.web.answers import problem
+from m365emu.web.api import content_of, folder_named, parsed_message
+from m365emu.web.layout import Frame, facts, moment, page
+from m365emu.web.message_page import caged, message_body
+from m365emu.web.search import matching, read_search
 
 _MOST_ROWS = 200
-_MOST_SHOWN = 65_536
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .35rem .6rem }
-tr + tr td { border-top: 1px solid #ddd } td { overflow-wrap: anywhere; vertical-align: top }
-pre { background: #f5f5f5; padding: 1rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere }
-nav a { margin-right: 1rem } .count { color: #666 } a { color: #0b57d0 }
-@media (prefers-color-scheme: dark) { body { background: #1b1b1b; color: #ddd } pre { background: #262626 }
-a { color: #8ab4f8 } tr + tr td { border-color: #444 } }
-"""
 
 
 class InboxPages:
-    """The routes outside of `/api/`."""
+    """The routes for mail and for the journal."""
 
-    def __init__(self, directory: Directory, store: MessageStore) -> None:
+    def __init__(self, directory: Directory, store: MessageStore, journal: Journal, clock: Clock) -> None:
         self._directory = directory
         self._store = store
+        self._journal = journal
+        self._clock = clock
 
     def add_to(self, app: web.Application) -> None:
         """Add the pages to the web application."""
         app.router.add_get("/", self._index)
         app.router.add_get("/mailboxes/{address}", self._folder)
         app.router.add_get("/messages/{id}", self._message)
+        app.router.add_get("/messages/{id}/html", self._html)
+        app.router.add_get("/journal", self._sessions)
+        app.router.add_get("/journal/{number}", self._session)
 
     async def _index(self, request: web.Request) -> web.StreamResponse:
-        return self._list_page("All messages", self._store.messages())
+        return self._list_page(request, "All messages", None)
 
     async def _folder(self, request: web.Request) -> web.StreamResponse:
-        folder = request.match_info["address"].lower()
-        if folder not in self._folders():
-            raise web.HTTPNotFound(text="there is no such mailbox")
-        return self._list_page(folder, self._store.messages(folder))
+        which = request.query.get("folder", "")
+        folder = folder_named(self._directory, request.match_info["address"], which)
+        title = folder.removesuffix("/sent") + (": Sent Items" if which == "sent" else "")
+        return self._list_page(request, title, folder)
+
+    def _list_page(self, request: web.Request, title: str, folder: str | None) -> web.Response:
+        try:
+            records = matching(read_search(request.query), self._store.messages(folder), self._store)
+        except ValueError as error:
+            raise problem(web.HTTPBadRequest, str(error)) from error
+        body = _search_form(request) + _table(records)
+        frame = Frame(title=title, place="/", now=self._clock.now(), aside=self._aside(folder))
+        return page(frame, body)
+
+    def _aside(self, present: str | None) -> str:
+        count = self._store.count()
+        lines = [_folder_link("/", "All", len(self._store.messages()), present is None)]
+        for tenant in self._directory.tenants:
+            lines.append(f"<h2>{escape(tenant.name)}</h2>")
+            for address in tenant.mailboxes:
+                path, sent = f"/mailboxes/{quote(address)}", sent_items(address)
+                lines.append(_folder_link(path, address, count[address], present == address))
+                if count[sent] or present == sent:
+                    link = _folder_link(f"{path}?folder=sent", "Sent Items", count[sent], present == sent)
+                    lines.append(link.replace("<a ", '<a class="under" ', 1))
+        lines.append("<h2>Elsewhere</h2>")
+        lines += [_folder_link(f"/mailboxes/{f}", f, count[f], present == f) for f in (EXTERNAL, UNDELIVERABLE)]
+        return "".join(lines)
 
     async def _message(self, request: web.Request) -> web.StreamResponse:
+        record = self._wanted(request)
+        parsed = await parsed_message(self._store, record)
+        body = message_body(record, parsed, content_of(self._store, record), self._store.dialogue(record.id))
+        title = record.subject or "(no subject)"
+        return page(Frame(title=title, place="/", now=self._clock.now(), aside=self._aside(""), live=False), body)
+
+    async def _html(self, request: web.Request) -> web.StreamResponse:
+        return caged(await parsed_message(self._store, self._wanted(request)))
+
+    async def _sessions(self, request: web.Request) -> web.StreamResponse:
+        refused_only = request.query.get("refused", "") == "1"
+        entries = self._journal.entries(refused_only=refused_only, who=request.query.get("who", "")[:320])
+        other = '<a href="/journal">All</a>' if refused_only else '<a href="/journal?refused=1">Only refusals</a>'
+        rows = "".join(_entry_row(entry) for entry in entries[:_MOST_ROWS])
+        head = "<tr><th>Ended</th><th>Door</th><th>Who</th><th>What</th><th>Outcome</th><th>Last refusal</th></tr>"
+        table = f"<table>{head}{rows}</table>" if rows else "<p>Nothing yet.</p>"
+        frame = Frame(title="Sessions and requests", place="/journal", now=self._clock.now())
+        return page(frame, f"<p>{other}</p>{table}")
+
+    async def _session(self, request: web.Request) -> web.StreamResponse:
+        text = request.match_info["number"]
+        entry = self._journal.get(int(text)) if text.isascii() and text.isdigit() else None
+        if entry is None:
+            raise problem(web.HTTPNotFound, "there is no such entry, or no longer")
+        rows = {
+            "Ended": moment(entry.at),
+            "Door": entry.door,
+            "Client": entry.client,
+            "Who": entry.who or "(nobody)",
+            "What": entry.what,
+            "Outcome": entry.outcome,
+            "Last refusal": entry.reason or "(none)",
+        }
+        body = f"{facts(rows)}<h2>What was said</h2><pre>{escape(chr(10).join(entry.lines))}</pre>"
+        frame = Frame(title=f"Entry {entry.number}", place="/journal", now=self._clock.now(), live=False)
+        return page(frame, body)
+
+    def _wanted(self, request: web.Request) -> Record:
         record = self._store.get(request.match_info["id"])
-        path = self._store.content_file(record.id) if record else None
-        if record is None or path is None:
-            raise web.HTTPNotFound(text="there is no such message")
-        with path.open("rb") as file:
-            content = file.read(_MOST_SHOWN)
-        return _page(record.subject or "(no subject)", _message_body(record, content, self._store.dialogue(record.id)))
+        if record is None:
+            raise problem(web.HTTPNotFound, "there is no such message")
+        return record
 
-    def _folders(self) -> list[str]:
-        return [*self._directory.tenant.mailboxes, EXTERNAL, UNDELIVERABLE]
 
-    def _list_page(self, title: str, records: list[Record]) -> web.Response:
-        count = self._store.count()
-        links = "".join(
-            f'<a href="/mailboxes/{quote(name)}">{escape(name)} <span class="count">{count[name]}</span></a> '
-            for name in self._folders()
-        )
-        rows = "".join(_row(record) for record in records[:_MOST_ROWS])
-        more = f"<p>{len(records) - _MOST_ROWS} older messages are not shown.</p>" if len(records) > _MOST_ROWS else ""
-        empty = "" if records else "<p>No messages yet.</p>"
-        head = "<tr><th>Received</th><th>From</th><th>To</th><th>Subject</th><th>Size</th><th>Login</th></tr>"
-        return _page(title, f'<nav><a href="/">All</a> {links}</nav><table>{head}{rows}</table>{empty}{more}')
+def _folder_link(path: str, name: str, count: int, present: bool) -> str:
+    mark = " aria-current=page" if present else ""
+    return f'<a href="{path}"{mark}><span>{escape(name)}</span> <span class="count">{count or ""}</span></a>'
+
+
+def _search_form(request: web.Request) -> str:
+    folder = '<input type="hidden" name="folder" value="sent">' if request.query.get("folder") == "sent" else ""
+    words = escape(request.query.get("q", "")[:500])
+    others = {name: value for name, value in request.query.items() if name in ("from", "to", "subject", "since")}
+    note = f'<span class="soft">{escape(urlencode(others))}</span>' if others else ""
+    return (
+        f'<form class="search" role="search">{folder}<input type="search" name="q" value="{words}" '
+        f'placeholder="Subject, sender, recipient, text">{note}<button>Search</button></form>'
+    )
+
+
+def _table(records: list[Record]) -> str:
+    if not records:
+        return "<p>No messages.</p>"
+    rows = "".join(_row(record) for record in records[:_MOST_ROWS])
+    more = f"<p>{len(records) - _MOST_ROWS} older messages are not shown.</p>" if len(records) > _MOST_ROWS else ""
+    head = "<tr><th>Received</th><th>From</th><th>To</th><th>Subject</th><th>Octets</th><th>Came by</th></tr>"
+    return f"<table>{head}{rows}</table>{more}"
 
 
 def _row(record: Record) -> str:
     to = ", ".join(record.envelope_to[:5]) + (" ..." if len(record.envelope_to) > 5 else "")
     subject = escape(record.subject or "(no subject)")
     return (
-        f"<tr><td>{_moment(record)}</td><td>{escape(record.envelope_from or '<>')}</td><td>{escape(to)}</td>"
-        f'<td><a href="/messages/{quote(record.id)}">{subject}</a></td>'
-        f"<td>{record.size}</td><td>{escape(record.authentication)}</td></tr>"
+        f'<tr><td class="when">{moment(record.received)}</td><td>{escape(record.author or record.envelope_from)}</td>'
+        f'<td>{escape(to)}</td><td><a href="/messages/{quote(record.id)}">{subject}</a></td>'
+        f'<td class="number">{record.size}</td><td>{escape(record.authentication)}</td></tr>'
     )
 
 
-def _message_body(record: Record, content: bytes, dialogue: list[str]) -> str:
-    facts = {
-        "Received": _moment(record),
-        "Envelope from": record.envelope_from or "<>",
-        "Envelope to": ", ".join(record.envelope_to),
-        "Delivered to": ", ".join(record.folders),
-        "Message-ID": record.message_id,
-        "Size": f"{record.size} octets",
-        "Logged on": f"{record.mailbox} by {record.authentication} over {record.tls_version}",
-        "Client": record.client_ip,
-    }
-    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts.items())
-    text = escape(content.decode("utf-8", "replace"))
-    cut = f"<p>The first {_MOST_SHOWN} octets are shown.</p>" if record.size > _MOST_SHOWN else ""
-    lines = escape("\n".join(dialogue))
+def _entry_row(entry: Entry) -> str:
+    outcome = f'<a href="/journal/{entry.number}">{escape(entry.outcome)}</a>'
     return (
-        f'<nav><a href="/">All</a> <a href="/api/messages/{quote(record.id)}/raw">Download</a></nav>'
-        f"<table>{rows}</table><h2>Message</h2><pre>{text}</pre>{cut}<h2>Session</h2><pre>{lines}</pre>"
+        f'<tr><td class="when">{moment(entry.at)}</td><td>{entry.door}</td><td>{escape(entry.who)}</td>'
+        f"<td>{escape(entry.what)}</td><td>{outcome}</td><td>{escape(entry.reason[:300])}</td></tr>"
     )
-
-
-def _moment(record: Record) -> str:
-    return f"{record.received:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _page(title: str, body: str) -> web.Response:
-    text = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} - m365emu</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
-        f"<body><h1>{escape(title)}</h1>{body}</body></html>"
-    )
-    return web.Response(text=text, content_type="text/html", headers=SAFE_HEADERS)
