@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from posthouse.decide.outbound import Graph
 from posthouse.decide.ways import Way
-from posthouse.deliver.classify import classify_lookup, classify_session, may_try_elsewhere
+from posthouse.deliver.classify import classify_lookup, classify_session, may_try_next_address
 from posthouse.deliver.failure import LookupTrouble, SessionFailure, Unroutable
 from posthouse.deliver.handover import hand_over
 from posthouse.deliver.pool import Pool
@@ -130,7 +130,7 @@ class SmtpCarrier(Carrier):
                 self._note_down(host)
                 if failure.is_ours or _is_refused_login(failure):
                     return True
-            trip.left = [w for w in trip.left if may_try_elsewhere(trip.results[w.index].outcome)]
+            trip.left = [w for w in trip.left if may_try_next_address(trip.results[w.index].outcome)]
             if not trip.left:
                 return True
         return False

@@ -1,12 +1,13 @@
 """What an answer or a failure means for a recipient. The one place that decides it.
 
-Source: RFC 5321 4.2.1, 4.2.4.2, 4.5.3.1.10; RFC 3463; Microsoft's "Email non-delivery reports in Exchange Online" and
-"Fix issues with printers, scanners, and LOB applications" (2026).
-Shape: `RULES` is a table from stage and condition to a meaning, first match wins, each with its reason in plain words;
-behind it stand the defaults by stage and class. `classify` and its siblings turn what was answered or what failed into
-an `Outcome`.
+Source: RFC 5321 4.2.1, 4.2.4.2, 4.5.3.1.10; RFC 4954 6; RFC 3463. For replies of Microsoft 365 the catalogue.
+Shape: three steps, the first that fits wins. The catalogue knows Microsoft's sentences and says what follows from each,
+whichever server speaks them. `RULES` is a table from stage and condition to a meaning for all other servers. Behind it
+stand the defaults by stage and class. `classify` and its siblings turn what was answered or what failed into an
+`Outcome`.
 Failures: none. What no rule knows is temporary, unless a 5xx about the message or the recipient says otherwise.
-Leaves to others: when to try again (``queue.schedule``), what to tell people (``deliver.bounce``).
+Leaves to others: Microsoft's replies (``microsoft.replies``), when to try again (``queue.schedule``), what to tell
+people (``deliver.bounce``).
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from typing import assert_never
 from posthouse.deliver.failure import LookupTrouble, SessionFailure, Unroutable
 from posthouse.mail.outcome import Deferred, Delivered, Failed, OnUnknown, Outcome, Scope, Unknown
 from posthouse.mail.reply import Reply
+from posthouse.microsoft.replies import Entry, enhanced_fits, entry_named, find
+from posthouse.wire.dsn import trim_reply
 from posthouse.wire.smtp.client_events import Answer, CannotSend, NoAnswer, RecipientResult, Stage
 
 _MAIL, _RCPT, _DATA, _CONTENT, _AUTH = Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.CONTENT, Stage.AUTH
 _TRANSACTION = (_MAIL, _RCPT, _DATA, _CONTENT)
 _MINUTE = timedelta(minutes=1)
-_DIAGNOSTICS = "[BeginDiagnosticData]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Rule:
         text: Regular expression searched in the text without regard to case; empty means any.
         scope: How far the deferral reaches, or None for a permanent failure.
         reason: What it means, for the operator.
+        needs_operator: Trying again does harm until a person has acted.
     """
 
     stages: tuple[Stage, ...]
@@ -46,33 +49,31 @@ class Rule:
     scope: Scope | None
     retry_after: timedelta | None
     reason: str
+    needs_operator: bool = False
 
     def applies(self, stage: Stage, reply: Reply) -> bool:
         """Whether the row fits."""
         return (
             stage in self.stages
             and (not self.codes or reply.code in self.codes)
-            and (not self.enhanced or _enhanced_fits(self.enhanced, reply.enhanced))
+            and (not self.enhanced or enhanced_fits(self.enhanced, reply.enhanced))
             and (not self.text or re.search(self.text, reply.text, re.IGNORECASE) is not None)
         )
 
 
-_HOP, _MESSAGE, _RECIPIENT = Scope.HOP, Scope.MESSAGE, Scope.RECIPIENT
+_HOP, _MAILBOX, _MESSAGE, _RECIPIENT = Scope.HOP, Scope.MAILBOX, Scope.MESSAGE, Scope.RECIPIENT
 
 RULES: tuple[Rule, ...] = (
-    # Log-in. A refused log-in repeated locks the account, so the whole connector waits.
-    Rule((_AUTH,), (), "", r"account locked|locked by|lockout", _HOP, 60 * _MINUTE, "the account is locked"),
-    Rule((_AUTH,), (535,), "", "", _HOP, 15 * _MINUTE, "the log-in was refused"),
+    # Log-in. A refused log-in repeated locks the account, so the identity rests.
+    Rule((_AUTH,), (), "", r"account locked|locked by|lockout", _MAILBOX, 60 * _MINUTE, "the account is locked", True),
+    Rule((_AUTH,), (535,), "", "", _MAILBOX, 15 * _MINUTE, "the log-in was refused"),
     Rule((_AUTH,), (504, 534), "", "", _HOP, 15 * _MINUTE, "the log-in mechanism was refused"),
-    Rule((_AUTH,), (454,), "", "", _HOP, None, "the log-in failed for the moment"),
+    Rule((_AUTH,), (430, 432, 454), "", "", _MAILBOX, None, "the log-in failed for the moment"),
     # The server wants something of the session, not of the message.
-    Rule(_TRANSACTION, (530,), "5.7.57", r"Error: 5\d\d", _HOP, 15 * _MINUTE, "the log-in was refused before"),
     Rule(_TRANSACTION, (530,), "", "starttls", _HOP, 15 * _MINUTE, "the server demands TLS"),
     Rule(_TRANSACTION, (451, 454, 550, 554), "", "starttls is required", _HOP, 15 * _MINUTE, "the server demands TLS"),
     Rule(_TRANSACTION, (530,), "", "", _HOP, 15 * _MINUTE, "the server demands a log-in"),
-    Rule(_TRANSACTION, (), "5.7.57", "", _HOP, 15 * _MINUTE, "the server demands a log-in"),
-    Rule(_TRANSACTION, (535, 538), "", "", _HOP, 15 * _MINUTE, "the log-in is not accepted"),
-    Rule(_TRANSACTION, (454,), "4.7.0", "TLS channel", _HOP, 15 * _MINUTE, "the server demands another kind of TLS"),
+    Rule(_TRANSACTION, (535, 538), "", "", _MAILBOX, 15 * _MINUTE, "the log-in is not accepted"),
     Rule(_TRANSACTION, (503,), "", "", _MESSAGE, None, "the server lost step with the session"),
     Rule(
         (_MAIL, _RCPT, _DATA),
@@ -83,25 +84,8 @@ RULES: tuple[Rule, ...] = (
         None,
         "the server did not know the command",
     ),
-    Rule((_AUTH, *_TRANSACTION), (421,), "4.7.66", "", _HOP, 60 * _MINUTE, "the server demands TLS 1.2 or newer"),
-    # Limits of the mailbox or tenant that sends; they end by themselves.
-    Rule(_TRANSACTION, (432,), "", "", _HOP, _MINUTE, "too many connections of this sender at once"),
-    Rule(
-        (_MAIL, _CONTENT),
-        (),
-        "",
-        r"SubmissionQuotaExceeded|submission quota (was )?exceeded|daily limit for message recipients",
-        _HOP,
-        60 * _MINUTE,
-        "the sender's daily limit of recipients is used up",
-    ),
-    Rule(
-        (_MAIL, _CONTENT), (550,), "5.7.232-233", "", _HOP, 60 * _MINUTE, "the tenant's daily external limit is used up"
-    ),
-    Rule(_TRANSACTION, (), "4.7.500-699", "", _HOP, 5 * _MINUTE, "the server slows our address down"),
-    Rule(_TRANSACTION, (), "4.7.850-899", "", _HOP, 5 * _MINUTE, "our address is under evaluation"),
-    Rule(_TRANSACTION, (), "4.7.230", "", _HOP, 5 * _MINUTE, "the server throttles us"),
-    # Load of the server.
+    # Limits and load; they end by themselves.
+    Rule(_TRANSACTION, (432,), "", "", _MAILBOX, _MINUTE, "the server limits this sender for the moment"),
     Rule((_MAIL,), (451, 452), "4.3.1-2", "", _HOP, None, "the server has no room just now"),
     Rule(
         (_MAIL, _DATA),
@@ -152,11 +136,8 @@ def classify(result: RecipientResult, *, on_unknown: OnUnknown, relayed_dsn: boo
             return _classify_refusal(stage, reply)
         case NoAnswer(stage=stage, cause=cause, may_be_delivered=may_be_delivered):
             if may_be_delivered:
-                return Unknown(
-                    reason=f"the message was sent and no answer came: {cause}",
-                    retry=on_unknown == "retry",
-                    verify=on_unknown == "verify",
-                )
+                reason = f"the message was sent and no answer came: {cause}"
+                return Unknown(reason=reason, retry=on_unknown == "retry", verify=on_unknown == "verify")
             reason = f"no answer about {_STAGE_NAMES[stage]}: {cause}"
             return Deferred(reason=reason, scope=Scope.MESSAGE, is_glitch=True)
         case CannotSend(status=status, reason=reason):
@@ -166,24 +147,44 @@ def classify(result: RecipientResult, *, on_unknown: OnUnknown, relayed_dsn: boo
 
 
 def classify_session(failure: SessionFailure) -> Deferred:
-    """A session that was not opened concerns the connector, never a recipient: the whole line waits."""
+    """A session that was not opened concerns the connector or the identity, never a recipient."""
     reply = failure.reply
     if reply is None:
-        return Deferred(
-            reason=f"{_STAGE_NAMES[failure.stage]} failed: {failure.cause}",
-            scope=Scope.HOP,
-            is_glitch=failure.stage in (Stage.CONNECT, Stage.GREETING, Stage.HELLO) and not failure.is_ours,
-        )
-    rule = find_rule(failure.stage, reply)
-    reason = rule.reason if rule is not None else f"{_STAGE_NAMES[failure.stage]} was refused"
-    if failure.cause:
-        reason = f"{reason} ({failure.cause})"
+        return _without_session(failure)
+    entry = _known(str(reply))
+    rule = find_rule(failure.stage, reply) if entry is None else None
+    if entry is not None:
+        reason, scope, after = entry.title, entry.retry.scope, entry.retry.after
+        needs_operator = entry.retry.needs_operator
+    elif rule is not None:
+        reason, scope, after = rule.reason, rule.scope or Scope.HOP, rule.retry_after
+        needs_operator = rule.needs_operator
+    else:
+        reason, scope, after, needs_operator = f"{_STAGE_NAMES[failure.stage]} was refused", Scope.HOP, None, False
     return Deferred(
-        reason=reason,
+        reason=f"{reason} ({failure.cause})" if failure.cause else reason,
         reply=_shown(reply),
-        scope=Scope.HOP,
-        retry_after=rule.retry_after if rule is not None else None,
-        is_glitch=reply.code == 421,
+        scope=Scope.MAILBOX if scope is Scope.MAILBOX else Scope.HOP,
+        retry_after=after,
+        is_glitch=reply.code == 421 and after is None,
+        needs_operator=needs_operator,
+        explanation_id=entry.id if entry is not None else "",
+    )
+
+
+def _without_session(failure: SessionFailure) -> Deferred:
+    """No server spoke SMTP to us; an authority that refused a token may stand in the cause."""
+    entry = _known(failure.cause) if failure.stage is Stage.AUTH else None
+    reason = f"{_STAGE_NAMES[failure.stage]} failed: {failure.cause}"
+    if entry is None:
+        is_glitch = failure.stage in (Stage.CONNECT, Stage.GREETING, Stage.HELLO) and not failure.is_ours
+        return Deferred(reason=reason, scope=Scope.HOP, is_glitch=is_glitch)
+    return Deferred(
+        reason=f"{entry.title}: {failure.cause}",
+        scope=Scope.MAILBOX if entry.retry.scope is Scope.MAILBOX else Scope.HOP,
+        retry_after=entry.retry.after,
+        needs_operator=entry.retry.needs_operator,
+        explanation_id=entry.id,
     )
 
 
@@ -212,19 +213,56 @@ def wants_new_transaction(result: RecipientResult) -> bool:
 
 
 def may_try_elsewhere(outcome: Outcome) -> bool:
-    """Whether the next host or connector may be tried for this recipient within the same attempt.
+    """Whether the next connector may be tried for this recipient within the same attempt.
 
-    Never after an outcome that may have been a delivery, and not for a deferral about the recipient alone.
+    Never after an outcome that may have been a delivery. A refusal that concerns only this way to send (too large for
+    it, no right to relay, outside recipients not taken) is marked so in the catalogue, a final one too.
+    """
+    match outcome:
+        case Deferred(scope=scope, is_glitch=is_glitch, explanation_id=name):
+            return scope in (Scope.HOP, Scope.MAILBOX) or is_glitch or _is_about_the_way(name)
+        case Failed(explanation_id=name):
+            return _is_about_the_way(name)
+        case Delivered() | Unknown():
+            return False
+        case never:
+            assert_never(never)
+
+
+def may_try_next_address(outcome: Outcome) -> bool:
+    """Whether the next address of the same connector may be tried for this recipient within the same attempt.
+
+    It asks the same of us: only a hop or connection that failed is a reason, not what was said about an identity.
     """
     return isinstance(outcome, Deferred) and (outcome.scope is Scope.HOP or outcome.is_glitch)
 
 
+def _is_about_the_way(name: str) -> bool:
+    entry = entry_named(name) if name else None
+    return entry is not None and entry.retry.elsewhere
+
+
+def _known(text: str) -> Entry | None:
+    """What the catalogue says of a reply, where that tells what to do."""
+    match = find(text)
+    return match.entry if match is not None and match.entry.retry.outcome != "unknown" else None
+
+
 def _classify_refusal(stage: Stage, reply: Reply) -> Deferred | Failed:
+    entry = _known(str(reply))
+    if entry is not None:
+        return _as_catalogue_says(entry, stage, reply)
     rule = find_rule(stage, reply)
     if rule is not None:
         if rule.scope is None:
             return Failed(status=_status(stage, reply), reason=rule.reason, reply=_shown(reply))
-        return Deferred(reason=rule.reason, reply=_shown(reply), scope=rule.scope, retry_after=rule.retry_after)
+        return Deferred(
+            reason=rule.reason,
+            reply=_shown(reply),
+            scope=rule.scope,
+            retry_after=rule.retry_after,
+            needs_operator=rule.needs_operator,
+        )
     name = _STAGE_NAMES[stage]
     if reply.code == 421:
         return Deferred(reason="the server closes the connection", reply=_shown(reply), scope=Scope.HOP, is_glitch=True)
@@ -234,6 +272,22 @@ def _classify_refusal(stage: Stage, reply: Reply) -> Deferred | Failed:
     return Deferred(reason=f"the server put off {name}", reply=_shown(reply), scope=scope)
 
 
+def _as_catalogue_says(entry: Entry, stage: Stage, reply: Reply) -> Deferred | Failed:
+    """Final only where the server says so too: a 4xx stays temporary, whatever the sentence."""
+    retry = entry.retry
+    if retry.outcome == "permanent" and reply.is_permanent:
+        return Failed(status=_status(stage, reply), reason=entry.title, reply=_shown(reply), explanation_id=entry.id)
+    return Deferred(
+        reason=entry.title,
+        reply=_shown(reply),
+        scope=retry.scope,
+        retry_after=retry.after,
+        is_glitch=reply.code == 421 and retry.after is None,
+        needs_operator=retry.needs_operator,
+        explanation_id=entry.id,
+    )
+
+
 def _status(stage: Stage, reply: Reply) -> str:
     """The server's own code if it is a permanent one, else the plainest of the stage (RFC 3463 2)."""
     return reply.enhanced if reply.enhanced.startswith("5.") else _DEFAULT_STATUS.get(stage, "5.0.0")
@@ -241,16 +295,5 @@ def _status(stage: Stage, reply: Reply) -> str:
 
 def _shown(reply: Reply) -> Reply:
     """Exchange appends a dump that helps nobody outside Microsoft."""
-    if not any(_DIAGNOSTICS in line for line in reply.lines):
-        return reply
-    text = reply.text.partition(_DIAGNOSTICS)[0].rstrip()
-    return Reply(reply.code, reply.enhanced, (text,))
-
-
-def _enhanced_fits(wanted: str, enhanced: str) -> bool:
-    head, _, last = wanted.rpartition(".")
-    low, dash, high = last.partition("-")
-    if not dash:
-        return enhanced == wanted
-    found_head, _, found = enhanced.rpartition(".")
-    return found_head == head and found.isdigit() and int(low) <= int(found) <= int(high)
+    text = trim_reply(reply.text)
+    return reply if len(text) == len(reply.text.rstrip()) else Reply(reply.code, reply.enhanced, (text,))

@@ -53,6 +53,7 @@ class Deferred:
         retry_after: What the server or a limit asked for, else None.
         is_glitch: True for failures of the connection itself, which deserve the quick first retries.
         needs_operator: Nothing will change until a person acts; the mailbox rests until then.
+        explanation_id: Entry of ``microsoft.replies`` that says what the reply means, or empty.
     """
 
     reason: str
@@ -61,6 +62,7 @@ class Deferred:
     retry_after: timedelta | None = None
     is_glitch: bool = False
     needs_operator: bool = False
+    explanation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +73,13 @@ class Failed:
         status: Enhanced status code for the bounce, ``5.1.1``.
         reason: A sentence for people.
         reply: The server's words, if it spoke.
+        explanation_id: Entry of ``microsoft.replies`` that says what the reply means, or empty.
     """
 
     status: str
     reason: str
     reply: Reply | None = None
+    explanation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,10 @@ def _read(record: str, is_short: bool) -> Iterator[tuple[Statement, Match | None
     if len(known) > 1:
         known = [(statement, match) for statement, match in known if not match.entry.gives_way] or known[:1]
     if known:
-        yield from {match.entry.id: (statement, match) for statement, match in reversed(known)}.values()
+        first: dict[str, tuple[Statement, Match]] = {}
+        for each in known:
+            first.setdefault(each[1].entry.id, each)
+        yield from first.values()
         return
     match = find(record)
     if match is not None:

@@ -19,7 +19,7 @@ from posthouse.decide.outbound import Submission
 from posthouse.decide.ways import Way, limits_of
 from posthouse.deliver.worker import Worker
 from posthouse.mail.message import Message
-from posthouse.mail.outcome import Deferred, Delivered, Failed, Scope, Unknown
+from posthouse.mail.outcome import Deferred, Delivered, Scope, Unknown
 
 CONTENT = b"From: printer@contoso.example\r\nMessage-ID: <1@contoso.example>\r\nSubject: scan\r\n\r\n.A page\r\n"
 
@@ -142,15 +142,15 @@ async def test_an_authority_that_is_down_is_named(emulator: Emulator, worker: Wo
     assert "no token from 127.0.0.1" in outcome.reason
 
 
-async def test_sending_as_somebody_else_fails_for_good_and_in_short(
+async def test_sending_as_somebody_else_waits_for_the_right_to_do_so_and_is_told_in_short(
     emulator: Emulator, worker: Worker, secret: Path
 ) -> None:
     content = CONTENT.replace(b"printer@", b"bob@")
     letter = message(("alice@contoso.example",), content, sender="bob@contoso.example")
     outcome = (await one(worker, by_token(emulator, secret), letter)).outcome
-    assert isinstance(outcome, Failed)
-    assert outcome.status == "5.2.252"
-    assert outcome.reply is not None
+    assert isinstance(outcome, Deferred) and outcome.scope is Scope.MESSAGE
+    assert outcome.explanation_id == "send-as-denied"
+    assert outcome.reply is not None and outcome.reply.enhanced == "5.2.252"
     assert "SendAsDenied" in outcome.reply.text and "BeginDiagnosticData" not in outcome.reply.text
 
 
@@ -179,7 +179,7 @@ async def test_refusals_about_the_mailbox_or_the_service_never_bounce_a_message(
     outcome = (await one(worker, by_token(emulator, secret), letter)).outcome
     assert isinstance(outcome, kind), outcome
     if isinstance(outcome, Deferred):
-        assert outcome.scope is Scope.HOP
+        assert outcome.scope in (Scope.HOP, Scope.MAILBOX)
 
 
 async def test_a_refused_token_is_fetched_anew(emulator: Emulator, worker: Worker, secret: Path) -> None:

@@ -235,7 +235,7 @@ async def test_a_refused_login_is_not_tried_again_and_again(make_worker: MakeWor
         assert len(server.commands("AUTH")) == 1
     for result in results:
         assert isinstance(result.outcome, Deferred)
-        assert result.outcome.scope is Scope.HOP
+        assert result.outcome.scope is Scope.MAILBOX and result.outcome.needs_operator
         assert result.outcome.retry_after is not None
         assert SECRETS["relay"] not in repr(result)
 
