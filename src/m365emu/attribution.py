@@ -107,7 +107,8 @@ def restricts(connector: InboundConnector, client: Client) -> bool:
 def has_name(names: Iterable[str], wanted: str) -> bool:
     """Say whether a certificate with these names fits a name or `*.domain` of a connector."""
     wanted = wanted.lower()
-    return any(name == wanted or _covers(wanted, name) or _covers(name, wanted) for name in names)
+    names = [name for name in names if name != "*"]
+    return any(_covers(wanted, name) or _covers(name, wanted) for name in names)
 
 
 def in_networks(address: str, networks: Iterable[str]) -> bool:

@@ -1,7 +1,8 @@
 """The dialogues in `dialogs/`, to the byte: in memory whole, in memory byte by byte, and over the network with TLS.
 
-A file has lines `C:` and `S:`, and `T:` for the handshake. `{b64:...}`, `{bearer:user:token}` (an empty token is
-filled in with a good one), `{greeting}` and `{hello}` are written out before use.
+Files whose names begin with `mx-` are held with the MX. A file has lines `C:` and `S:`, and `T:` for the handshake.
+`{b64:...}`, `{bearer:user:token}` (an empty token is filled in with a good one), `{greeting}` and `{hello}` are written
+out before use.
 """
 
 import asyncio
@@ -32,6 +33,10 @@ class Turn:
     client: bytes
     server: bytes = b""
     handshake: bool = False
+
+
+def is_for_the_mx(path: Path) -> bool:
+    return path.stem.startswith("mx-")
 
 
 def turns(path: Path, emulator: Emulator) -> list[Turn]:
@@ -66,7 +71,8 @@ def expanded(text: str, emulator: Emulator) -> Iterator[str]:
 @pytest.mark.parametrize("piece", [1, 7, 1 << 20], ids=["byte-by-byte", "in-sevens", "whole"])
 @pytest.mark.parametrize("path", DIALOGS, ids=lambda path: path.stem)
 def test_the_dialogue_is_kept_to_the_byte_in_memory(path: Path, piece: int, emulator: Emulator) -> None:
-    session = emulator.host.new_session("127.0.0.1")
+    host = emulator.exchanger if is_for_the_mx(path) else emulator.host
+    session = host.new_session("127.0.0.1")
     session.open()
     for turn in turns(path, emulator):
         if turn.handshake:
@@ -81,7 +87,7 @@ async def test_the_dialogue_is_kept_to_the_byte_over_the_network(
     path: Path, directory: Path, tenant: Tenant, clock: ManualClock
 ) -> None:
     async with Emulator(directory, tenant=tenant, clock=clock) as emulator:
-        host, _, port = emulator.submission.rpartition(":")
+        host, _, port = (emulator.mx if is_for_the_mx(path) else emulator.submission).rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         for turn in turns(path, emulator):
             if turn.handshake:
