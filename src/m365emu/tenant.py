@@ -79,6 +79,7 @@ class Assumptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     `graph_quoted_printable`: MIME with quoted-printable parts is taken, or refused as ErrorMimeContentInvalid.
     `graph_at_sign_in_name`: an `@` in an unquoted display name of From is refused as ErrorSendAsDenied, or let be.
     `graph_own_application`: an application may read its own registration without a permission for it.
+    `graph_upload_pieces`: pieces of an upload are of any size, or all but the last a multiple of 320 KiB.
     """
 
     send_as_refusal: Literal["5.2.252", "5.7.60"] = "5.2.252"
@@ -93,6 +94,7 @@ class Assumptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     graph_quoted_printable: Literal["accept", "refuse"] = "accept"
     graph_at_sign_in_name: Literal["refuse", "accept"] = "refuse"
     graph_own_application: bool = True
+    graph_upload_pieces: Literal["any", "320-kib"] = "any"
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

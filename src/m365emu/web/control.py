@@ -219,6 +219,8 @@ class Control:
         self.parts.journal.clear()
         self.parts.post.trace.clear()
         self.reset_counters()
+        if self.parts.graph is not None:
+            self.parts.graph.drafts.clear()
         return {"removed": self.parts.store.clear()}
 
     def _advance(self, by: timedelta) -> dict[str, object]:
