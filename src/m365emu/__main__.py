@@ -23,7 +23,6 @@ from m365emu.scenario import ScenarioError, read_scenario
 from m365emu.tenant import TenantError
 from m365emu.tenant_file import read_tenant, tenant_file
 
-
 Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
 
 
@@ -59,15 +58,21 @@ def init(directory: Path) -> None:
     click.echo(f"m365emu: {directory} is ready; passwords and the client secret are in {tenant_file(directory).name}")
 
 
-def _listen(name: str, default: str, what: str) -> Callable[[Wrapped], Wrapped]:
+_MX_PORT = 2526
+
+
+def _listen(name: str, default: str | None, what: str) -> Callable[[Wrapped], Wrapped]:
     """Return an option that says where something listens."""
     variable = f"M365EMU_{name.upper()}"
-    return click.option(f"--{name}", type=_Address(), default=default, show_default=True, envvar=variable, help=what)
+    return click.option(
+        f"--{name}", type=_Address(), default=default, show_default=bool(default), envvar=variable, help=what
+    )
 
 
 @main.command()
 @directory_option(required=True)
 @_listen("submission", "127.0.0.1:2587", "SMTP submission, as smtp.office365.com.")
+@_listen("mx", None, f"SMTP, as the MX. [default: port {_MX_PORT}, or a free one if --submission has port 0]")
 @_listen("https", "127.0.0.1:2443", "Entra and Graph.")
 @_listen("http", "127.0.0.1:2580", "Inbox and control.")
 @click.option("--scenario", default="", envvar="M365EMU_SCENARIO", help="A scenario's name, or a file of your own.")
@@ -76,6 +81,7 @@ def _listen(name: str, default: str, what: str) -> Callable[[Wrapped], Wrapped]:
 def run(
     directory: Path,
     submission: tuple[str, int],
+    mx: tuple[str, int] | None,
     https: tuple[str, int],
     http: tuple[str, int],
     scenario: str,
@@ -88,6 +94,7 @@ def run(
         emulator = Emulator(
             directory,
             submission=submission,
+            mx=mx or (submission[0], _MX_PORT if submission[1] else 0),
             https=https,
             http=http,
             clock=OffsetClock(clock_speed),

@@ -52,7 +52,8 @@ def test_every_declared_dependency_is_locked() -> None:
 
 
 def test_everything_imported_is_declared() -> None:
-    declared = names([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["speed"]])
+    extras = PROJECT["optional-dependencies"]
+    declared = names([*PROJECT["dependencies"], *extras["speed"], *extras["pytest"]])
     providers = packages_distributions()
     undeclared = {
         f"{path.relative_to(CHECKOUT)}: {module}"
