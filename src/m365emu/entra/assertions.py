@@ -19,10 +19,11 @@ from typing import Any
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, RSAKey
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from m365emu.applications import Application
 from m365emu.entra import errors
@@ -94,7 +95,7 @@ class Assertions:
             return errors.ASSERTION_SIGNATURE(reason="The key was not found.", thumbprint=shown)
         if not certificate.not_valid_before_utc <= self._now() < certificate.not_valid_after_utc:
             return errors.ASSERTION_SIGNATURE(reason="The key used is expired.", thumbprint=shown)
-        if not _verifies(assertion, certificate.public_key()):
+        if not _verifies(assertion, header, certificate.public_key()):
             reason = "The provided signature value did not match the expected signature value."
             return errors.ASSERTION_SIGNATURE(reason=reason, thumbprint=shown)
         return None if is_own_endpoint(str(claims.get("aud"))) else errors.ASSERTION_AUDIENCE()
@@ -128,7 +129,7 @@ def _check_federated(
     federation = next((f for f in same_issuer if f.subject == subject), None)
     if federation is None:
         return errors.FEDERATION_SUBJECT(subject=subject)
-    if not _verifies(assertion, federation.public_key):
+    if not _verifies(assertion, header, _public_key(federation.public_key)):
         return errors.FEDERATION_KEY(identifier=str(header.get("kid", ""))[:100], issuer=issuer)
     return None
 
@@ -174,18 +175,25 @@ def _certificates(application: Application) -> list[x509.Certificate]:
     return found
 
 
-def _verifies(assertion: str, key: object) -> bool:
+def _verifies(assertion: str, header: dict[str, Any], key: object) -> bool:
+    """Check the signature (RFC 7518 3.3 and 3.5); extensions that must be understood are not."""
+    if not isinstance(key, RSAPublicKey) or "crit" in header:
+        return False
+    signed, _, signature = assertion.rpartition(".")
+    digest = hashes.SHA256()
+    scheme = padding.PKCS1v15() if header["alg"] == "RS256" else padding.PSS(padding.MGF1(digest), digest.digest_size)
     try:
-        jws.deserialize_compact(assertion, _imported(key), algorithms=list(_ALGORITHMS))
-    except (JoseError, ValueError, TypeError, KeyError):
+        key.verify(_decoded(signature), signed.encode(), scheme, digest)
+    except (InvalidSignature, binascii.Error, ValueError):
         return False
     return True
 
 
-def _imported(key: Any) -> RSAKey | ECKey:
-    if isinstance(key, str):
-        return RSAKey.import_key(key.strip())
-    return RSAKey(key, key)
+def _public_key(pem: str) -> object:
+    try:
+        return load_pem_public_key(pem.strip().encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
 
 
 def _moment(value: object) -> datetime | None:
