@@ -44,3 +44,10 @@ async def token(running: Emulator, no_ca_bundle_in_the_environment: None) -> str
         return str(application.acquire_token_for_client([SCOPE])["access_token"])
 
     return await asyncio.to_thread(acquire)
+
+
+@pytest.fixture
+def exchanger(running: Emulator) -> Target:
+    """The running emulator's MX, where nobody logs on."""
+    host, _, port = running.mx.rpartition(":")
+    return Target(host=host, port=int(port), ca=running.ca)

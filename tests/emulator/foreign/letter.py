@@ -82,11 +82,21 @@ def assert_whole(arrived: bytes, letter: Letter) -> None:
     assert attachment.get_content() == ATTACHMENT
 
 
-async def assert_arrived(emulator: Emulator, letter: Letter, *, by: str) -> bytes:
-    """The letter, and nothing else, is in its mailbox, sent by ``relay`` who logged on with the mechanism ``by``."""
-    (record,) = await emulator.wait_for_messages(letter.recipient)
+async def assert_arrived(
+    emulator: Emulator, letter: Letter, *, by: str, mailbox: str = "relay@contoso.example", folder: str = ""
+) -> bytes:
+    """The letter, and nothing else, is where it belongs.
+
+    Args:
+        emulator: Where.
+        letter: What.
+        by: How its sender logged on, or why he need not.
+        mailbox: To which mailbox he logged on.
+        folder: Where it lies, if not in the recipient's mailbox.
+    """
+    (record,) = await emulator.wait_for_messages(folder or letter.recipient)
     content = emulator.content(record)
     assert_whole(content, letter)
     assert (record.envelope_from, record.envelope_to) == (letter.sender, [letter.recipient])
-    assert (record.authentication, record.mailbox) == (by, "relay@contoso.example")
+    assert (record.authentication, record.mailbox) == (by, mailbox)
     return content

@@ -16,21 +16,26 @@ from tests.peers.programs import Finished
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The submission host as a client sees it; STARTTLS is always asked for and the certificate always checked.
+    """One of the emulator's mail hosts as a client sees it.
+
+    STARTTLS is always asked for, and the server's certificate is always checked.
 
     Attributes:
         ca: The one authority to trust.
-        user: The mailbox to log on to.
+        user: The mailbox to log on to; empty where nobody logs on.
         password: For AUTH LOGIN; empty when there is a token.
         token: An access token for AUTH XOAUTH2.
+        certificate, key: What to show in the handshake, for clients that are tested with it.
     """
 
     host: str
     port: int
     ca: Path
-    user: str
+    user: str = ""
     password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
+    certificate: Path | None = None
+    key: Path | None = None
 
 
 class Client(Protocol):

@@ -20,6 +20,7 @@ from tests.emulator.foreign.letter import Letter, assert_arrived, write_letter
 from tests.emulator.foreign.target import Target
 from tests.peers.postfix import Options, Postfix
 
+from m365emu.client_certificates import client_certificates
 from m365emu.emulator import Emulator
 
 RELAY = "relay@contoso.example"
@@ -40,21 +41,21 @@ def open_room(running: Emulator) -> Iterator[Path]:
 
 
 @pytest.fixture
-def make_postfix(target: Target, open_room: Path) -> Iterator[Callable[[Target], Postfix]]:
-    """Starts a Postfix whose relay host is the emulator, with one account."""
+def make_postfix(open_room: Path) -> Iterator[Callable[[Target], Postfix]]:
+    """Starts a Postfix whose relay host is one of the emulator's, with its account or its certificate."""
     with ExitStack() as stack:
 
-        def make(account: Target) -> Postfix:
+        def make(hop: Target) -> Postfix:
+            extra = {"smtp_tls_verify_cert_match": "hostname", "smtp_sasl_mechanism_filter": "login"}
+            if hop.certificate:
+                extra |= {"smtp_tls_cert_file": str(hop.certificate), "smtp_tls_key_file": str(hop.key)}
             options = Options(
                 deliver="relay",
-                relay=f"{account.host}:{account.port}",
-                relay_login=(account.user, account.password),
+                relay=f"{hop.host}:{hop.port}",
+                relay_login=(hop.user, hop.password) if hop.user else None,
                 relay_tls="verify",
                 relay_ca=open_room / "ca.pem",
-                extra={
-                    "smtp_tls_verify_cert_match": "hostname",
-                    "smtp_sasl_mechanism_filter": "login",
-                },
+                extra=extra,
             )
             directory = open_room / "postfix"
             directory.mkdir()
@@ -98,6 +99,20 @@ async def test_postfix_gives_a_message_up_and_logs_whose_name_it_used(
     await asyncio.to_thread(postfix.wait_for_log, "status=bounced")
     assert NOT_ALLOWED in postfix.log_text()
     assert running.store.messages("alice@contoso.example") == []
+
+
+async def test_postfix_relays_to_anybody_by_the_certificate_that_a_connector_knows(
+    running: Emulator, directory: Path, exchanger: Target, make_postfix: Callable[[Target], Postfix]
+) -> None:
+    running.control.patch({"connectors": {"office": {"tls_sender_certificate_name": "relay.contoso.example"}}})
+    files = client_certificates(directory)
+    hop = replace(exchanger, certificate=files.client, key=files.client_key)
+    postfix = await asyncio.to_thread(make_postfix, hop)
+    letter = write_letter("printer@contoso.example", "customer@elsewhere.example")
+    await asyncio.to_thread(hand_over, postfix, letter)
+    content = await assert_arrived(running, letter, by="connector:office", mailbox="", folder="external")
+    assert content.endswith(letter.octets)
+    await asyncio.to_thread(postfix.wait_for_log, "Queued mail for delivery")
 
 
 async def test_exim_logs_on_with_its_password_and_hands_mail_on(
