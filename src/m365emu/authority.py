@@ -37,6 +37,8 @@ class Authority:
     Attributes:
         refresh_tokens: revokes them on order.
         consents: what users consented to.
+        endpoint: judges token requests, without HTTP.
+        sign_ins: leads people through the pages, without HTTP.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Authority:
             seal=seal,
             clock=clock,
         )
-        endpoint = TokenEndpoint(
+        self.endpoint = TokenEndpoint(
             clients=clients,
             accounts=accounts,
             grants=grants,
@@ -73,7 +75,7 @@ class Authority:
             issuer=issuer,
             clock=clock,
         )
-        sign_ins = SignIns(
+        self.sign_ins = SignIns(
             clients=clients,
             accounts=accounts,
             consents=self.consents,
@@ -82,14 +84,14 @@ class Authority:
             seal=seal,
             clock=clock,
         )
-        self._pages = SignInRoutes(sign_ins, grants, statistics)
+        self._pages = SignInRoutes(self.sign_ins, grants, statistics)
         self._managed_identity = ManagedIdentity(directory, issuer, statistics, clock)
         self._tokens = TokenRoutes(
             directory=directory,
             tokens=tokens,
             clients=clients,
             grants=grants,
-            endpoint=endpoint,
+            endpoint=self.endpoint,
             faults=faults,
             statistics=statistics,
             clock=clock,

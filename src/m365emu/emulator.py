@@ -58,6 +58,7 @@ class Emulator:
         mx: `host:port` of the MX, once started.
         authority: the URL of the token authority, with the tenant's id.
         graph: the URL of Graph, with its version.
+        token_authority: Entra: sign-ins, consents, refresh tokens.
         inbox: the URL of the inbox.
         ca: the file to trust.
         faults: order faults here; the same as `POST /api/control`.
@@ -147,7 +148,7 @@ class Emulator:
 
     def _build_web(self, certificates: Certificates, clock: Clock) -> None:
         parts = self.control.parts
-        self._authority = Authority(
+        self.token_authority = Authority(
             home=parts.home,
             directory=self.directory,
             tokens=self.tokens,
@@ -156,7 +157,7 @@ class Emulator:
             statistics=self.statistics,
             clock=clock,
         )
-        parts.refresh_tokens = self._authority.refresh_tokens
+        parts.refresh_tokens = self.token_authority.refresh_tokens
         self._graph = parts.graph = Graph(
             directory=self.directory,
             tokens=self.tokens,
@@ -199,13 +200,13 @@ class Emulator:
             self.control.play(self._scenario, self._seed)
         try:
             self.submission, self.mx = map(_join, await self._hosts.start(submission, mx))
-            services = self._authority.application()
+            services = self.token_authority.application()
             self._graph.add_to(services)
             bound = await self._serve(services, https, self._https_context)
             self.authority = f"https://{bound}/{self.tenant.id}"
             self.graph = f"https://{bound}/v1.0"
             inbox = inbox_application(self.control)
-            self._authority.add_managed_identity_to(inbox)
+            self.token_authority.add_managed_identity_to(inbox)
             self.inbox = f"http://{await self._serve(inbox, http, None)}"
             write_endpoints(self._dir, self.endpoints())
         except BaseException:
