@@ -74,7 +74,7 @@ def external_recipients_per_day(licences: int | None, *, is_trial: bool = False)
         return int(formula["trial"])
     if licences is None:
         return None
-    return round(formula["factor"] * licences ** formula["power"] + formula["base"])
+    return round(float(formula["factor"]) * licences ** float(formula["power"]) + float(formula["base"]))
 
 
 def all_limits() -> Iterator[Limit]:

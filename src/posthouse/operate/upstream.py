@@ -99,7 +99,7 @@ def _microsoft365(parts: SplitResult, *, by_graph: bool = False) -> Upstream | U
     values = parse_qs(parts.query, keep_blank_values=True)
     given = {key: found[-1] for key, found in values.items()}
     allowed = {"sender", "client_id", "client_secret", "certificate", "password", "host", "port", "authority", "ca"}
-    allowed |= {"cloud", "user", "base", "tls_ca"}
+    allowed |= {"cloud", "user", "base"}
     unknown = sorted(set(given) - allowed)
     if unknown:
         return UpstreamRefused(f"{unknown[0][:40]!r} is not known in {parts.scheme}://")
@@ -117,7 +117,9 @@ def _microsoft365(parts: SplitResult, *, by_graph: bool = False) -> Upstream | U
         "identity": "microsoft365",
         "mailboxes": values["sender"],
     }
-    settings |= {name: given[name] for name in ("host", "base", "tls_ca") if given.get(name)}
+    settings |= {name: given[name] for name in ("host", "base") if given.get(name)}
+    if given.get("ca"):
+        settings["tls_ca"] = given["ca"]
     if given.get("port"):
         if not given["port"].isdigit():
             return UpstreamRefused("the port is not a number")

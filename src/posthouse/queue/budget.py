@@ -23,7 +23,7 @@ from posthouse.mail.budget import BudgetUse, Charge, Pause
 from posthouse.mail.message import Waiting
 from posthouse.mail.outcome import AttemptResult, Deferred, Delivered, Scope
 from posthouse.queue.port import NoRoom, Permit
-from posthouse.store.port import Budgeting as BudgetStore
+from posthouse.store.budgeting import Budgeting as BudgetStore
 
 log = structlog.get_logger()
 

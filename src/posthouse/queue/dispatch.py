@@ -24,11 +24,12 @@ from posthouse.decide.limits import Pace
 from posthouse.decide.policy import Policy
 from posthouse.mail.event import Event, EventKind
 from posthouse.mail.ids import MessageId
-from posthouse.mail.message import Lease, RecipientState, RecipientUpdate, Settlement, Waiting
-from posthouse.mail.outcome import AttemptResult, Deferred, OnUnknown, Scope, Unknown
+from posthouse.mail.message import Lease, RecipientState, RecipientUpdate, Settlement
+from posthouse.mail.outcome import AttemptResult, Deferred, Scope
+from posthouse.queue.attempt import attempt, permitted
 from posthouse.queue.lines import Gate, Line
 from posthouse.queue.plan import plan_job
-from posthouse.queue.port import Budgeting, Deliverer, Job, NoRoom, Permit
+from posthouse.queue.port import Budgeting, Deliverer, NoRoom
 from posthouse.queue.schedule import RetryPlan
 from posthouse.queue.settings import QueueSettings
 from posthouse.queue.settle import Settler
@@ -244,35 +245,17 @@ class Dispatcher:
             self._put_back(line, replace(lease, waiting=plan.later))
         if plan.job is None:
             return
-        job = await self._permitted(plan.job)
+        job = await permitted(plan.job, self._budgets)
         if isinstance(job, NoRoom):
             self._put_back(line, plan.job.lease)
             self._rest(line, job)
             return
         line.waits_for = ""
-        results = await self._deliver(job)
+        results = await attempt(job, self._deliverer)
         if job.permit is not None:
             await self._budgets.finish(job.permit, results)
         self._note_hop(line, results)
         await self._settler.settle(job.lease, results)
-
-    async def _permitted(self, job: Job) -> Job | NoRoom:
-        """Ask the budgets: the first way of the route that has room soon enough, or how long to wait."""
-        if not job.ways or not job.ways[0].is_microsoft:
-            return job
-        sender, waiting = job.lease.message.envelope.sender, job.lease.waiting
-        first: NoRoom | None = None
-        for place, way in enumerate(job.ways):
-            if not way.is_microsoft:
-                return replace(job, ways=job.ways[place:])
-            answer = await self._budgets.take(way, sender, waiting)
-            if isinstance(answer, Permit):
-                return replace(job, ways=job.ways[place:], permit=answer)
-            first = first if first is not None and first.wait <= answer.wait else answer
-            if answer.wait <= way.connector.failover_after:
-                break
-        assert first is not None
-        return first
 
     def _put_back(self, line: Line, lease: Lease) -> None:
         line.put_back(lease)
@@ -286,23 +269,6 @@ class Dispatcher:
         line.waits_for = room.reason
         line.blocked_until = max(line.blocked_until, self._monotonic() + seconds)
         asyncio.get_running_loop().call_later(seconds, self._start, line)
-
-    async def _deliver(self, job: Job) -> Sequence[AttemptResult]:
-        if not job.ways:
-            reason = "no route of the flow matches; add one, or cancel the message"
-            return [
-                AttemptResult(index=w.index, outcome=Deferred(reason=reason), connector="") for w in job.lease.waiting
-            ]
-        try:
-            return await self._deliverer.deliver(job)
-        except asyncio.CancelledError:
-            # The node stops and cannot wait: whether the message was taken is not known, and must not be guessed.
-            reason, then = "the node stopped during the attempt", job.ways[0].connector.on_unknown
-            return [_unknown(w, reason, then, job) for w in job.lease.waiting]
-        except Exception as error:  # a fault of ours must not lose mail: the copies wait for their next attempt
-            log.exception("queue.attempt_crashed", message_id=job.lease.message.id, hop=job.lease.hop)
-            reason = f"internal fault during the attempt: {type(error).__name__}"
-            return [_fault(w, reason, job) for w in job.lease.waiting]
 
     def _note_hop(self, line: Line, results: Sequence[AttemptResult]) -> None:
         for result in results:
@@ -425,13 +391,3 @@ def connector_of(hop: str) -> str:
 def _concerns_line(outcome: Deferred, line: Line) -> bool:
     """Where nothing else than one log-in leads on, a refused log-in stops the whole line."""
     return outcome.scope is Scope.HOP or (outcome.scope is Scope.MAILBOX and not line.gate.is_budgeted)
-
-
-def _unknown(waiting: Waiting, reason: str, then: OnUnknown, job: Job) -> AttemptResult:
-    mailbox = job.permit.mailbox if job.permit is not None else ""
-    outcome = Unknown(reason=reason, retry=then == "retry", verify=then == "verify", mailbox=mailbox)
-    return AttemptResult(index=waiting.index, outcome=outcome, connector=job.ways[0].name)
-
-
-def _fault(waiting: Waiting, reason: str, job: Job) -> AttemptResult:
-    return AttemptResult(index=waiting.index, outcome=Deferred(reason=reason), connector=job.ways[0].name)

@@ -18,7 +18,8 @@ def connector(url: str) -> dict[str, Any]:
     assert isinstance(read, Upstream), read
     Flow.model_validate(tomllib.loads(read.toml))
     (table,) = tomllib.loads(read.toml)["outbound"]
-    return dict(table)
+    (identity,) = tomllib.loads(read.toml).get("identity", [{}])
+    return {**{f"identity.{key}": value for key, value in identity.items()}, **table}
 
 
 @pytest.mark.parametrize(
@@ -32,11 +33,28 @@ def connector(url: str) -> dict[str, Any]:
         ("mx", {"kind": "mx"}),
         (
             "microsoft365://contoso.com?sender=a@contoso.com&client_id=1&client_secret=env:SECRET",
-            {"mailbox": "a@contoso.com", "tenant": "contoso.com", "client_secret": "env:SECRET"},
+            {
+                "kind": "submission",
+                "mailboxes": ["a@contoso.com"],
+                "identity.tenant": "contoso.com",
+                "identity.client_secret": "env:SECRET",
+            },
+        ),
+        (
+            "microsoft365://contoso.com?sender=a@contoso.com&sender=b@contoso.com&client_id=1&certificate=app.pem",
+            {"mailboxes": ["a@contoso.com", "b@contoso.com"], "identity.certificate": "app.pem"},
+        ),
+        (
+            "microsoft365://contoso.com?sender=a@contoso.com&client_id=1&user=clerk@contoso.com&cloud=gcc_high",
+            {"identity.kind": "device_code", "identity.user": "clerk@contoso.com", "identity.cloud": "gcc_high"},
+        ),
+        (
+            "graph://contoso.com?sender=a@contoso.com&client_id=1&client_secret=env:SECRET&ca=ca.pem",
+            {"kind": "graph", "tls_ca": "ca.pem", "identity.ca": "ca.pem"},
         ),
         (
             "microsoft365://contoso.com?sender=a@contoso.com&password=file:/run/p",
-            {"mailbox": "a@contoso.com", "password": "file:/run/p"},
+            {"mailboxes": ["a@contoso.com"], "identity.kind": "password", "identity.password": "file:/run/p"},
         ),
     ],
 )
@@ -76,7 +94,7 @@ def test_a_secret_on_the_command_line_is_refused_and_not_repeated(url: str) -> N
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("graph://contoso.com?sender=a@contoso.com", "not available"),
+        ("graph://contoso.com?sender=a@contoso.com", "client_id"),
         ("mail.example.com", "not understood"),
         ("smtp://", "host is missing"),
         ("smtp://host:99999", "port"),
@@ -103,7 +121,7 @@ def test_the_emulator_says_itself_where_it_listens(tmp_path: Path) -> None:
     }
     (tmp_path / "endpoints.json").write_text(json.dumps(endpoints))
     found = connector(f"emulator:{tmp_path}?sender=alice@contoso.example")
-    assert found["mailbox"] == "alice@contoso.example"
+    assert found["mailboxes"] == ["alice@contoso.example"]
     assert (found["host"], found["port"], found["tls_ca"]) == ("127.0.0.1", 2587, "/e/ca.pem")
-    assert found["client_secret"] == "file:/e/client-secret"
-    assert connector(f"emulator:{tmp_path}")["mailbox"] == "relay@contoso.example"
+    assert found["identity.client_secret"] == "file:/e/client-secret"
+    assert connector(f"emulator:{tmp_path}")["mailboxes"] == ["relay@contoso.example"]
