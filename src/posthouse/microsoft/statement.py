@@ -30,9 +30,11 @@ _HEAD = re.compile(
 )
 _CONTINUED = re.compile(rf"^([^\d\n]{{0,40}})({_CODE})([- ])(?:({_ENHANCED})[ ]?)?")
 _SUFFIX = re.compile(r"(?:\[(?!Message=)[^\[\]]{0,200}\]|\(in reply to [^()]{0,80}\)|#SMTP#|[\s'\"<>#,:;)\]}.])+\Z")
+_FRAME = re.compile(r"\s*(?:at [\w.$<>]{1,200} ?\(|msmtp: could not send)")
 _MARKUP = re.compile(r"</?(?:br|p|div|span|td|tr|b|i|strong|em|font|a)(?:[\s/][^<>]{0,300})?>", re.IGNORECASE)
 _QUOTED = re.compile(r"=(3D|20|09|0A|0D|2E)")
-_ESCAPES = (("\\r", " "), ("\\n", " "), ("\\t", " "), ('\\"', '"'), ("\\'", "'"), ("\\u0027", "'"), ("\\/", "/"))
+_ESCAPES = (("\\r", " "), ("\\n", " "), ("\\t", " "), ('\\"', '"'), ("\\'", "'"), ("\\/", "/"))
+_CHARACTER = re.compile(r"\\u((?![dD][89a-fA-F])[0-9a-fA-F]{4})")
 _PLAIN = str.maketrans(
     {"\u00a0": " ", "\u202f": " ", "\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-"}
     | dict.fromkeys("\u200b\u200c\u200d\ufeff\u00ad")
@@ -77,6 +79,7 @@ def flatten(text: str) -> str:
     if "\\" in text:
         for escape, meant in _ESCAPES:
             text = text.replace(escape, meant)
+        text = _CHARACTER.sub(lambda found: chr(int(found[1], 16)), text)
     return without_dump(" ".join(_joined(text.translate(_PLAIN)).split()))
 
 
@@ -88,7 +91,7 @@ def without_dump(text: str) -> str:
     parts: list[str] = []
     position = 0
     while (begin := lowered.find(_DUMP_BEGINS, position)) >= 0:
-        parts.append(text[position:begin].rstrip())
+        parts.append(text[position:begin].strip())
         end = lowered.find(_DUMP_ENDS, begin)
         if end < 0:
             return " ".join(parts)
@@ -97,12 +100,14 @@ def without_dump(text: str) -> str:
 
 
 def _joined(text: str) -> str:
-    """Put the lines of one reply together: the codes stand only before the first."""
+    """Put the lines of one reply together: codes stand only before the first. Lines of a stack trace are left out."""
     if "\n" not in text:
         return text
     lines: list[str] = []
     open_code = ""
     for line in text.split("\n"):
+        if _FRAME.match(line) is not None:
+            continue
         match = _CONTINUED.match(line)
         if match is None:
             lines.append(line)
@@ -146,7 +151,7 @@ def _told_apart(text: str) -> Iterator[Statement]:
 
 
 def _trim(text: str) -> str:
-    text = re.sub(r"^-\d{1,3}(?= )", "", text)
+    text = re.sub(r"^-\d{1,3}(?= )", "", text.partition("};{")[0])
     end = text[-600:]
     match = _SUFFIX.search(end)
     if match is not None:
