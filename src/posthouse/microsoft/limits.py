@@ -8,6 +8,7 @@ Leaves to others: what the operator set instead (``decide.ways``), counting (``q
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,7 +75,8 @@ def external_recipients_per_day(licences: int | None, *, is_trial: bool = False)
         return int(formula["trial"])
     if licences is None:
         return None
-    return round(float(formula["factor"]) * licences ** float(formula["power"]) + float(formula["base"]))
+    power, factor, base = float(formula["power"]), float(formula["factor"]), float(formula["base"])
+    return round(factor * math.pow(licences, power) + base)
 
 
 def all_limits() -> Iterator[Limit]:

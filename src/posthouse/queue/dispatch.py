@@ -31,7 +31,7 @@ from posthouse.queue.lines import Gate, Line
 from posthouse.queue.plan import plan_job
 from posthouse.queue.port import Budgeting, Deliverer, NoRoom
 from posthouse.queue.schedule import RetryPlan
-from posthouse.queue.settings import QueueSettings
+from posthouse.queue.settings import Cadence, QueueSettings
 from posthouse.queue.settle import Settler
 from posthouse.store.port import Queueing, StoreUnavailable
 
@@ -62,7 +62,9 @@ class Dispatcher:
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         random: Random,
+        cadence: Cadence = Cadence(),  # noqa: B008 - a frozen value
     ) -> None:
+        self._look_every = cadence.due
         self._store, self._settler, self._deliverer, self._budgets = store, settler, deliverer, budgets
         self._policy, self._settings, self._plan = policy, settings, RetryPlan(settings)
         self._clock, self._monotonic, self._random = clock, monotonic, random
@@ -124,7 +126,7 @@ class Dispatcher:
         self._wake.set()
 
     async def run(self) -> None:
-        """Look for due copies until cancelled: every second, or when woken."""
+        """Look for due copies until cancelled: at intervals, or when woken."""
         while True:
             try:
                 await self._look()
@@ -132,7 +134,7 @@ class Dispatcher:
                 log.error("queue.store_unavailable", reason=str(error))
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), 1.0)
+                await asyncio.wait_for(self._wake.wait(), self._look_every)
             except TimeoutError:
                 continue
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from pydantic import Field, model_validator
@@ -46,3 +47,14 @@ class QueueSettings(Settings):
         if self.delay_notice_after >= self.expire_after:
             raise ValueError("delay_notice_after must be shorter than expire_after")
         return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cadence:
+    """How often the queue looks at what no event tells it, in seconds; tests that run through months look less often."""
+
+    due: float = 1.0
+    room: float = 2.0
+    expire: float = 5.0
+    verify: float = 15.0
+    retire: float = 30.0

@@ -7,7 +7,7 @@ and tried again at its next turn, and never stops the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -17,16 +17,13 @@ from posthouse.mail.ids import MessageId
 from posthouse.mail.route import NoRoute
 from posthouse.queue.guard import Guard
 from posthouse.queue.lines import NO_ROUTE_HOP
-from posthouse.queue.settings import QueueSettings
+from posthouse.queue.settings import Cadence, QueueSettings
 from posthouse.queue.settle import Settler
 from posthouse.store.port import Store, StoreUnavailable
 
 log = structlog.get_logger()
 
 BITE = 200
-LOOK_EVERY = 2.0
-EXPIRE_EVERY = 5.0
-RETIRE_EVERY = 30.0
 OVERDUE_WAIT = timedelta(seconds=30)
 """The last attempt is due at the expiry itself; only what nobody attempted then is expired here."""
 
@@ -46,7 +43,15 @@ class Sweep:
         in_hand: Callable[[], Collection[MessageId]],
         keep_content: timedelta,
         keep_trace: timedelta,
+        cadence: Cadence = Cadence(),  # noqa: B008 - a frozen value
+        duties: Sequence[tuple[float, Callable[[], Awaitable[None]]]] = (),
     ) -> None:
+        """Prepare.
+
+        Args:
+            duties: Further duties with their interval in seconds.
+        """
+        self._cadence, self._duties = cadence, duties
         self._store, self._settler, self._guard, self._settings = store, settler, guard, settings
         self._clock, self._wake, self._in_hand = clock, wake, in_hand
         self._keep_content, self._keep_trace = keep_content, keep_trace
@@ -55,10 +60,12 @@ class Sweep:
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._every(LOOK_EVERY, self.look))
-            group.create_task(self._every(EXPIRE_EVERY, self.expire))
-            group.create_task(self._every(EXPIRE_EVERY, self.notice_delays))
-            group.create_task(self._every(RETIRE_EVERY, self.retire))
+            group.create_task(self._every(self._cadence.room, self.look))
+            group.create_task(self._every(self._cadence.expire, self.expire))
+            group.create_task(self._every(self._cadence.expire, self.notice_delays))
+            group.create_task(self._every(self._cadence.retire, self.retire))
+            for seconds, duty in self._duties:
+                group.create_task(self._every(seconds, duty))
 
     async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
         while True:

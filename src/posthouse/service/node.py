@@ -38,6 +38,7 @@ from posthouse.queue.control import QueueLevers
 from posthouse.queue.dispatch import Dispatcher
 from posthouse.queue.guard import Guard
 from posthouse.queue.intake import Intake
+from posthouse.queue.settings import Cadence
 from posthouse.queue.settle import Settler
 from posthouse.queue.sweep import Sweep, reroute
 from posthouse.receive.accounts import Accounts
@@ -60,14 +61,21 @@ MAX_SHOWN = 20
 class Node:
     """All parts of one node."""
 
-    def __init__(self, configuration: Configuration, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        cadence: Cadence = Cadence(),  # noqa: B008 - a frozen value
+    ) -> None:
         """Build and connect everything; nothing is opened. Needs a running loop.
 
         Args:
             clock: Aware UTC; the machine's by default.
+            cadence: How often duties are looked at.
         """
         node = configuration.node
-        self._clock = clock
+        self._clock, self._cadence = clock, cadence
         self._configuration = configuration
         self._started_at = self._clock()
         self._tasks: list[asyncio.Task[Any]] = []
@@ -112,6 +120,7 @@ class Node:
             clock=self._clock,
             monotonic=loop.time,
             random=self._random,
+            cadence=self._cadence,
         )
         self._intake = Intake(
             self.store, self._dispatcher, self._guard, policy, node.queue, clock=self._clock, random=self._random
@@ -127,6 +136,8 @@ class Node:
             in_hand=self._dispatcher.in_hand,
             keep_content=node.trace.keep_content,
             keep_trace=node.trace.keep,
+            cadence=self._cadence,
+            duties=((self._cadence.retire, self.budgets.forget_old),),
         )
 
     def _build_receiver(self, policy: Policy) -> None:
