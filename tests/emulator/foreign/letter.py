@@ -12,7 +12,7 @@ import email.policy
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class Letter:
     sender: str
     recipient: str
     subject: str
+    attachment: bytes = field(default=ATTACHMENT, repr=False)
 
     @property
     def octets(self) -> bytes:
@@ -39,14 +40,14 @@ class Letter:
         message["Date"] = "Sat, 21 Nov 2026 10:00:00 +0000"
         message["Message-ID"] = f"<{self.subject.rpartition(' ')[2]}@client.test>"
         message.set_content(TEXT)
-        message.add_attachment(ATTACHMENT, maintype="application", subtype="pdf", filename=FILE_NAME)
+        message.add_attachment(self.attachment, maintype="application", subtype="pdf", filename=FILE_NAME)
         message.set_boundary("=_the_parts_of_the_letter")
         return message.as_bytes()
 
     def write_parts(self, directory: Path) -> dict[str, str]:
         """Write text and attachment into files; the paths and names that a composing client needs."""
         (directory / "text.txt").write_text(TEXT)
-        (directory / FILE_NAME).write_bytes(ATTACHMENT)
+        (directory / FILE_NAME).write_bytes(self.attachment)
         return {
             "from": self.sender,
             "to": self.recipient,
@@ -79,7 +80,7 @@ def assert_whole(arrived: bytes, letter: Letter) -> None:
     assert body.get_content().replace("\r\n", "\n").rstrip("\n") == TEXT.rstrip("\n")
     (attachment,) = message.iter_attachments()
     assert attachment.get_filename() == FILE_NAME
-    assert attachment.get_content() == ATTACHMENT
+    assert attachment.get_content() == letter.attachment
 
 
 async def assert_arrived(
