@@ -8,7 +8,7 @@ Leaves to others: what a certain server means by it (``microsoft.replies``), not
 
 from __future__ import annotations
 
-_CLASSES = {"2": "success", "4": "a failure for now, trying again may help", "5": "a failure for good"}
+_CLASSES = {"2": "success", "4": "a failure for now", "5": "a failure for good"}
 _SUBJECTS = {
     "0": "of no particular kind",
     "1": "about an address",
