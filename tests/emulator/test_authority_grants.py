@@ -315,6 +315,7 @@ async def test_faults_on_order_speak_the_language_of_entra(entra: Emulator) -> N
     entra.faults.order(Fault(stage="token", reply="400 AADSTS50196", application=CLIENT_ID))
     entra.faults.order(Fault(stage="token", reply="503 AADSTS90033: A transient error.", retry_after_seconds=7))
     entra.faults.order(Fault(stage="device-code", reply="500 down"))
+    entra.faults.order(Fault(stage="device-code", reply="400 AADSTS700016"))
     answer = await app_token(entra, scope)
     assert answer["error"] == "invalid_grant" and "client request loop" in answer["error_description"]
     url, browser = f"{entra.authority}/oauth2/v2.0/token", Browser(entra.ca)
@@ -323,6 +324,8 @@ async def test_faults_on_order_speak_the_language_of_entra(entra: Emulator) -> N
     assert json.loads(page.text)["error"] == "temporarily_unavailable"
     page = await away(browser.open, url.replace("/token", "/devicecode"), {"client_id": PUBLIC})
     assert (page.status, page.text) == (500, "down")
+    page = await away(browser.open, url.replace("/token", "/devicecode"), {"client_id": PUBLIC})
+    assert json.loads(page.text)["error"] == "unauthorized_client" and "{" not in page.text[1:]
     assert "access_token" in await app_token(entra, scope)
 
 

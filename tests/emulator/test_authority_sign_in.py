@@ -234,6 +234,8 @@ async def test_where_no_tenant_is_named_the_users_own_tenant_answers(entra: Emul
         ({"redirect_uri": "https://localhost/back"}, 50011),
         ({"redirect_uri": "http://[localhost/back"}, 50011),
         ({"redirect_uri": "javascript:alert(1)"}, 50011),
+        ({"redirect_uri": "http://localhost:84\r\n00/back"}, 50011),
+        ({"redirect_uri": "http://localhost:port/back"}, 50011),
     ],
 )
 async def test_a_request_that_cannot_be_answered_safely_is_answered_on_the_spot(

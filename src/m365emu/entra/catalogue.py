@@ -6,6 +6,7 @@ Shape: `REFUSALS` holds every template once; `ordered` makes an error of a fault
 """
 
 import re
+from collections import defaultdict
 
 from m365emu.entra import errors, user_errors
 from m365emu.entra.errors import EntraError, Refusal
@@ -22,13 +23,13 @@ def ordered(status: int, text: str) -> EntraError | None:
     match = _ORDER.fullmatch(text)
     if match is None:
         return None
-    number = int(match[1])
+    number, blanks = int(match[1]), defaultdict[str, str](lambda: "-")
     known = next((refusal for refusal in REFUSALS if refusal.number == number), None)
     fallback = "temporarily_unavailable" if status >= 500 else "invalid_grant"
     return EntraError(
         number=number,
         error=known.error if known else fallback,
-        sentence=match[2] or (known.sentence if known else "The request was refused."),
+        sentence=match[2] or (known.sentence.format_map(blanks) if known else "The request was refused."),
         status=status,
         suberror=known.suberror if known else "",
         claims=known.claims if known else "",

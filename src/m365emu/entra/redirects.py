@@ -18,6 +18,7 @@ RESPONSE_MODES = ("query", "fragment", "form_post")
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CHALLENGE = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+_ADDRESS = re.compile(r"[!-~]{1,2000}")
 
 
 def way_back(client_id: str, application: Application, given: str) -> str | EntraError:
@@ -54,13 +55,18 @@ def _covers(registered: str, given: str) -> bool:
         return True
     try:
         ours, theirs = urlsplit(registered), urlsplit(given)
+        loopback = _is_loopback(ours) and _is_loopback(theirs)
     except ValueError:
         return False
-    return _is_loopback(ours) and _is_loopback(theirs) and ours.hostname == theirs.hostname and _same_path(ours, theirs)
+    # The parser drops line breaks, a header must not have them.
+    return (
+        loopback and bool(_ADDRESS.fullmatch(given)) and ours.hostname == theirs.hostname and _same_path(ours, theirs)
+    )
 
 
 def _is_loopback(url: SplitResult) -> bool:
-    return url.scheme == "http" and url.hostname in _LOOPBACK and "@" not in url.netloc
+    """Say whether an address is one of this machine; raises `ValueError` for a port that is none."""
+    return url.scheme == "http" and url.hostname in _LOOPBACK and "@" not in url.netloc and url.port != 0
 
 
 def _same_path(ours: SplitResult, theirs: SplitResult) -> bool:
