@@ -291,8 +291,8 @@ def with_secrets(document: Any, present: Any) -> Any:
     if isinstance(document, dict):
         known = present if isinstance(present, dict) else {}
         return {key: with_secrets(value, known.get(key)) for key, value in document.items()}
-    if isinstance(document, list):
-        known_list = present if isinstance(present, list) else []
+    if isinstance(document, list | tuple):
+        known_list = present if isinstance(present, list | tuple) else ()
         padded = [*known_list, *([None] * len(document))]
         return [with_secrets(value, old) for value, old in zip(document, padded, strict=False)]
     return document
