@@ -13,7 +13,9 @@ from aiohttp import web
 from m365emu.clock import Clock
 from m365emu.directory import Directory
 from m365emu.entra.accounts import Accounts
+from m365emu.entra.administration import Administration
 from m365emu.entra.clients import Clients
+from m365emu.entra.conclusion import Conclusions
 from m365emu.entra.consents import Consents
 from m365emu.entra.grants import Grants
 from m365emu.entra.issue import Issuer
@@ -75,15 +77,16 @@ class Authority:
             issuer=issuer,
             clock=clock,
         )
-        self.sign_ins = SignIns(
-            clients=clients,
+        conclusions = Conclusions(
             accounts=accounts,
             consents=self.consents,
+            administration=Administration(directory),
             grants=grants,
             issuer=issuer,
             seal=seal,
             clock=clock,
         )
+        self.sign_ins = SignIns(clients=clients, accounts=accounts, conclusions=conclusions, seal=seal, clock=clock)
         self._pages = SignInRoutes(self.sign_ins, grants, statistics)
         self._managed_identity = ManagedIdentity(directory, issuer, statistics, clock)
         self._tokens = TokenRoutes(

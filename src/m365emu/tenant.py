@@ -126,6 +126,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lockout_seconds: Count = 60
     idle_seconds: Count = 300
     session_seconds: Count | None = None
+    expiration_seconds: Count = 86_400
     connections: Count = 2_000
     connections_per_address: Count | None = None
     token_seconds: Count = 3_600
@@ -153,6 +154,7 @@ class Mailbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     to open this mailbox and to send with its addresses: other mailboxes' addresses or applications' client ids.
     `copy_sent` is MessageCopyForSMTPClientSubmissionEnabled; `send_octets`, `receive_octets` and `recipient_limit`
     are the mailbox's own limits (Set-Mailbox). `members_only` accepts mail from inside the organisation alone.
+    An `administrator` may consent to an application for the whole organisation.
     `spam_verdict` is what outbound spam control says of every message the mailbox sends.
     """
 
@@ -162,6 +164,7 @@ class Mailbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     aliases: tuple[str, ...] = ()
     account: Literal["enabled", "disabled", "locked", "password-expired"] = "enabled"
     mfa: bool = False
+    administrator: bool = False
     smtp_client_authentication_disabled: bool | None = None
     full_access: tuple[str, ...] = ()
     send_as: tuple[str, ...] = ()

@@ -184,6 +184,38 @@ async def test_an_administrators_consent_spares_the_page(entra: Emulator) -> Non
     assert "code" in (await away(Browser(entra.ca).sign_in, address(entra))).answer
 
 
+async def test_an_administrator_consents_for_everybody_at_the_address_for_it(entra: Emulator) -> None:
+    entra.control.patch(
+        {
+            "mailboxes": {"bob@contoso.example": {"administrator": True}},
+            "applications": {APP: {"roles": ["SMTP.SendAsApp"], "consent": False, "delegated_consent": "none"}},
+        }
+    )
+    query = urlencode(
+        {"client_id": APP, "redirect_uri": BACK, "state": "s", "scope": "https://graph.microsoft.com/.default"}
+    )
+    url = f"{entra.authority}/v2.0/adminconsent?{query}"
+    page = await away(Browser(entra.ca).sign_in, url)
+    assert "AADSTS90094" in page.text and page.answers == ["cancel"]
+    forced = await away(Browser(entra.ca).open, page.url, {**page.fields, "answer": "accept"})
+    assert forced.answer["error"] == "access_denied" and not entra.tenant.applications[APP].consent
+    page = await away(Browser(entra.ca).sign_in, url, "bob@contoso.example")
+    refused = await away(Browser(entra.ca).submit, page, "cancel")
+    assert refused.answer["error"] == "access_denied" and refused.answer["admin_consent"] == "True"
+    page = await away(Browser(entra.ca).submit, page)
+    assert page.answer["admin_consent"] == "True" and page.answer["tenant"] == TENANT_ID
+    assert entra.tenant.applications[APP].consent
+    assert "code" in (await away(Browser(entra.ca).sign_in, address(entra))).answer
+
+
+async def test_an_administrator_may_consent_where_users_may_not(entra: Emulator) -> None:
+    entra.control.patch(
+        {"switches": {"user_consent": False}, "mailboxes": {"bob@contoso.example": {"administrator": True}}}
+    )
+    page = await away(Browser(entra.ca).sign_in, address(entra), "bob@contoso.example")
+    assert "code" in (await away(Browser(entra.ca).submit, page)).answer
+
+
 async def test_a_browser_that_signed_in_is_not_asked_again_unless_the_application_says_so(entra: Emulator) -> None:
     browser = Browser(entra.ca)
     page = await away(browser.open, address(entra, prompt="none"))

@@ -10,6 +10,7 @@ Failures: none. Leaves to others: the page (`sign_in`).
 from collections.abc import Iterable
 
 from m365emu.applications import Application
+from m365emu.entra.accounts import User
 from m365emu.entra.scopes import DEFAULT, Scope, Target
 from m365emu.resources import EXCHANGE, GRAPH
 from m365emu.tenant import Tenant
@@ -57,9 +58,10 @@ class Consents:
         return held
 
 
-def may_consent(tenant: Tenant, application: Application) -> bool:
-    """Say whether users may consent for themselves."""
-    return tenant.switches.user_consent and application.delegated_consent != "none"
+def may_consent(user: User, application: Application) -> bool:
+    """Say whether the user may consent for themselves."""
+    allowed = user.tenant.switches.user_consent or user.mailbox.administrator
+    return allowed and application.delegated_consent != "none"
 
 
 def needed(application: Application, target: Target) -> tuple[str, ...]:

@@ -85,6 +85,20 @@ def consent_page(action: str, flow: str, application: str, user: str, permission
     )
 
 
+def organisation_page(
+    action: str, flow: str, application: str, user: str, organisation: str, permissions: Iterable[str]
+) -> str:
+    """Return the page on which an administrator consents for everybody."""
+    items = "".join(f"<li>{escape(name)}</li>" for name in permissions)
+    return _form_page(
+        "Permissions requested",
+        action,
+        {"flow": flow},
+        f"""<p class="note">{escape(user)}</p><p><strong>{escape(application)}</strong> asks for these permissions in
+the whole of {escape(organisation)}:</p><ul>{items}</ul>{_BUTTONS.format(accept="Accept")}""",
+    )
+
+
 def approval_page(action: str, flow: str, application: str, user: str, permissions: Iterable[str]) -> str:
     """Return the page that says that only an administrator can consent."""
     items = "".join(f"<li>{escape(name)}</li>" for name in permissions)

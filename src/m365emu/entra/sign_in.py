@@ -1,18 +1,16 @@
-"""A person signs in: from page to page to a code.
+"""A person signs in, from page to page.
 
-Purpose: the steps of an interactive sign-in: account and password, second factor, consent, and the way back.
+Purpose: the steps until it is known who signs in: the request, account and password, second factor.
 Source: RFC 6749 4.1, RFC 7636, RFC 8628 3.3, OpenID Connect Core 1.0 3.1.2 (`prompt`, `login_hint`, `nonce`).
 Shape: `begin` and `proceed` give what to show next: a `Page`, or a `WayBack` to the application. What was settled
 so far travels sealed in the page, so nothing is kept between two requests.
-Failures: none rise. Leaves to others: HTTP and cookies (`sign_in_routes`), HTML (`pages`).
+Failures: none rise. Leaves to others: consent and the way back (`conclusion`), HTTP (`sign_in_routes`), HTML (`pages`).
 """
 
 import secrets
-import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from urllib.parse import quote
 
 from msgspec import structs
 
@@ -20,12 +18,11 @@ from m365emu.clock import Clock
 from m365emu.entra import errors, pages, user_errors
 from m365emu.entra.accounts import Accounts, User, second_factor
 from m365emu.entra.clients import Client, Clients
-from m365emu.entra.consents import Consents, asked_permissions, may_consent
+from m365emu.entra.conclusion import Conclusions
 from m365emu.entra.errors import EntraError
-from m365emu.entra.grants import DeviceCode, Grants
-from m365emu.entra.issue import Issuer
+from m365emu.entra.grants import DeviceCode
 from m365emu.entra.redirects import check_request, way_back
-from m365emu.entra.scopes import Scope, read_scope
+from m365emu.entra.scopes import read_scope
 from m365emu.entra.seal import Seal
 from m365emu.entra.visits import Page, Session, Visit, WayBack
 from m365emu.tenant import Tenant
@@ -42,17 +39,13 @@ class SignIns:
         *,
         clients: Clients,
         accounts: Accounts,
-        consents: Consents,
-        grants: Grants,
-        issuer: Issuer,
+        conclusions: Conclusions,
         seal: Seal,
         clock: Clock,
     ) -> None:
         self._clients = clients
         self._accounts = accounts
-        self._consents = consents
-        self._grants = grants
-        self._issuer = issuer
+        self._conclusions = conclusions
         self._seal = seal
         self._clock = clock
 
@@ -64,40 +57,29 @@ class SignIns:
             query: the request's parameters.
             cookie: the browser's sealed session, or nothing.
         """
-        if not query.get("client_id"):
-            return self._error_page(errors.PARAMETER_MISSING(parameter="client_id"))
-        found = self._find(tenant_name, query["client_id"])
-        if isinstance(found, EntraError):
-            return self._error_page(found)
-        tenant, client = found
-        redirect_uri = way_back(client.client_id, client.application, query.get("redirect_uri", ""))
-        if isinstance(redirect_uri, EntraError):
-            return self._error_page(redirect_uri)
-        visit = Visit(
-            tenant=tenant_name,
-            client_id=client.client_id,
-            scope=query.get("scope", ""),
-            expires=(self._clock.now() + _VISIT_LIFETIME).timestamp(),
-            redirect_uri=redirect_uri,
-            asked_redirect=query.get("redirect_uri", ""),
-            response_mode=query.get("response_mode") or "query",
-            state=query.get("state", ""),
-            nonce=query.get("nonce", ""),
-            challenge=query.get("code_challenge", ""),
-            method=query.get("code_challenge_method", "plain"),
-            prompt=query.get("prompt", ""),
-        )
+        opened = self._open(tenant_name, query)
+        if isinstance(opened, EntraError):
+            return self._conclusions.error_page(opened)
+        visit, tenant, client = opened
         scope = read_scope(visit.scope, client.application.name, client.tenant.name)
         refusal = check_request(query) or (scope if isinstance(scope, EntraError) else None)
         if refusal is not None:
-            return self._refuse(visit, refusal)
+            return self._conclusions.refuse(visit, refusal)
         return self._greet(visit, client, tenant, query.get("login_hint", "")[:320], cookie)
+
+    def begin_for_everybody(self, tenant_name: str, query: Mapping[str, str], cookie: str) -> Page | WayBack:
+        """Answer a request for an administrator's consent; the arguments are those of `begin`."""
+        opened = self._open(tenant_name, query)
+        if isinstance(opened, EntraError):
+            return self._conclusions.error_page(opened)
+        visit, tenant, client = opened
+        return self._greet(structs.replace(visit, for_everybody=True), client, tenant, "", cookie)
 
     def begin_device(self, device: DeviceCode) -> Page:
         """Ask the person whose device waits to sign in."""
         found = self._find(device.tenant, device.client_id)
         if isinstance(found, EntraError):
-            return self._error_page(found)
+            return self._conclusions.error_page(found)
         visit = Visit(
             tenant=device.tenant,
             client_id=device.client_id,
@@ -115,19 +97,46 @@ class SignIns:
             return Page(html=pages.message_page("Sign in again", text), status=400)
         found = self._find(visit.tenant, visit.client_id)
         if isinstance(found, EntraError):
-            return self._error_page(found)
+            return self._conclusions.error_page(found)
         tenant, client = found
         if form.get("answer") == "cancel":
-            return self._decline(visit)
+            return self._conclusions.decline(visit)
         if not visit.user:
             return self._take_password(visit, client, tenant, form)
         signed_in = self._at_home(visit, self._accounts.find(visit.user, tenant))
         if isinstance(signed_in, EntraError):
-            return self._error_page(signed_in)
+            return self._conclusions.error_page(signed_in)
         client, user = signed_in
         if visit.number:
             return self._take_number(visit, client, user, form.get("number", "").strip())
-        return self._accept(visit, client, user)
+        return self._conclusions.accept(visit, client, user)
+
+    def _open(self, tenant_name: str, query: Mapping[str, str]) -> tuple[Visit, Tenant | None, Client] | EntraError:
+        """Return a request as a visit, once it is known where its answer may go."""
+        if not query.get("client_id"):
+            return errors.PARAMETER_MISSING(parameter="client_id")
+        found = self._find(tenant_name, query["client_id"])
+        if isinstance(found, EntraError):
+            return found
+        tenant, client = found
+        redirect_uri = way_back(client.client_id, client.application, query.get("redirect_uri", ""))
+        if isinstance(redirect_uri, EntraError):
+            return redirect_uri
+        visit = Visit(
+            tenant=tenant_name,
+            client_id=client.client_id,
+            scope=query.get("scope", ""),
+            expires=(self._clock.now() + _VISIT_LIFETIME).timestamp(),
+            redirect_uri=redirect_uri,
+            asked_redirect=query.get("redirect_uri", ""),
+            response_mode=query.get("response_mode") or "query",
+            state=query.get("state", ""),
+            nonce=query.get("nonce", ""),
+            challenge=query.get("code_challenge", ""),
+            method=query.get("code_challenge_method", "plain"),
+            prompt=query.get("prompt", ""),
+        )
+        return visit, tenant, client
 
     def _find(self, tenant_name: str, client_id: str) -> tuple[Tenant | None, Client] | EntraError:
         tenant = self._clients.tenant(tenant_name)
@@ -149,9 +158,9 @@ class SignIns:
         if known is not None and hint.lower() in ("", known.address):
             home = self._at_home(visit, known)
             if not isinstance(home, EntraError):
-                return self._ask_consent(structs.replace(visit, user=known.address), *home)
+                return self._conclusions.ask(structs.replace(visit, user=known.address), *home)
         if visit.prompt == "none":
-            return self._refuse(visit, user_errors.LOGIN_REQUIRED())
+            return self._conclusions.refuse(visit, user_errors.LOGIN_REQUIRED())
         return self._ask_password(visit, client, hint, None)
 
     def _signed_in(self, tenant: Tenant | None, cookie: str) -> User | None:
@@ -164,7 +173,7 @@ class SignIns:
         return None if self._accounts.still_good(user) else user
 
     def _ask_password(self, visit: Visit, client: Client, hint: str, error: EntraError | None) -> Page:
-        html = pages.sign_in_page(*self._form(visit), client.application.name, hint, error)
+        html = pages.sign_in_page(*self._conclusions.form(visit), client.application.name, hint, error)
         return Page(html=html, error=error)
 
     def _take_password(
@@ -177,106 +186,17 @@ class SignIns:
         client, user = signed_in
         visit = structs.replace(visit, user=user.address)
         if second_factor(user) == "none":
-            return replace(self._ask_consent(visit, client, user), session=self._session(user))
+            return replace(self._conclusions.ask(visit, client, user), session=self._session(user))
         visit = structs.replace(visit, number=f"{secrets.randbelow(90) + 10}")
-        return Page(html=pages.number_page(*self._form(visit), user.address, visit.number, wrong=False))
+        return Page(html=pages.number_page(*self._conclusions.form(visit), user.address, visit.number, wrong=False))
 
     def _take_number(self, visit: Visit, client: Client, user: User, number: str) -> Page | WayBack:
         if number != visit.number:
-            return Page(html=pages.number_page(*self._form(visit), user.address, visit.number, wrong=True))
+            return Page(html=pages.number_page(*self._conclusions.form(visit), user.address, visit.number, wrong=True))
         visit = structs.replace(visit, number="")
-        return replace(self._ask_consent(visit, client, user), session=self._session(user))
-
-    def _ask_consent(self, visit: Visit, client: Client, user: User) -> Page | WayBack:
-        """Ask for consent where it is missing or wanted, else finish."""
-        scope = read_scope(visit.scope, client.application.name, user.tenant.name)
-        if isinstance(scope, EntraError):
-            return self._error_page(scope)
-        missing = self._missing(client, user, scope)
-        if visit.prompt == "none" and missing:
-            name = client.application.name
-            return self._refuse(visit, user_errors.CONSENT_MISSING(client_id=client.client_id, name=name))
-        if missing and not may_consent(user.tenant, client.application):
-            html = pages.approval_page(*self._form(visit), client.application.name, user.address, _bare(missing))
-            return Page(html=html, error=self._approval_needed(client, user))
-        if not missing and not visit.device and visit.prompt != "consent":
-            return self._finish(visit, client, user)
-        asked = _bare(missing or asked_permissions(client.application, scope))
-        asked += ("offline_access",) if "offline_access" in scope.openid else ()
-        form, name = self._form(visit), client.application.name
-        return Page(html=pages.consent_page(*form, name, user.address, asked, device=bool(visit.device)))
-
-    def _accept(self, visit: Visit, client: Client, user: User) -> Page | WayBack:
-        scope = read_scope(visit.scope, client.application.name, user.tenant.name)
-        if isinstance(scope, EntraError):
-            return self._error_page(scope)
-        refusal = self._accounts.still_good(user)
-        missing = self._missing(client, user, scope)
-        if refusal is None and missing and not may_consent(user.tenant, client.application):
-            refusal = self._approval_needed(client, user)
-        if refusal is not None:
-            return self._error_page(refusal) if visit.device else self._refuse(visit, refusal)
-        self._consents.give(user.tenant, client.client_id, user.address, missing)
-        return self._finish(visit, client, user)
-
-    def _finish(self, visit: Visit, client: Client, user: User) -> Page | WayBack:
-        grant = self._issuer.grant(client, user, visit.scope, visit.nonce)
-        if not visit.device:
-            code = self._grants.add_code(grant, visit.asked_redirect, visit.challenge, visit.method)
-            return self._back(visit, {"code": code, "session_state": str(uuid.uuid4())}, None)
-        device = self._grants.device_for(visit.device)
-        if device is None:
-            return Page(html=pages.message_page("Too late", "The code has expired. Start again on the device."))
-        device.state, device.grant = "approved", grant
-        text = f"You have signed in to {client.application.name} on your device. You may close this window."
-        return Page(html=pages.message_page("Signed in", text))
-
-    def _decline(self, visit: Visit) -> Page | WayBack:
-        if not visit.device:
-            return self._refuse(visit, user_errors.CONSENT_DECLINED())
-        device = self._grants.device_for(visit.device)
-        if device is not None:
-            device.state = "declined"
-        return Page(html=pages.message_page("Cancelled", "The device was not signed in. You may close this window."))
-
-    def _missing(self, client: Client, user: User, scope: Scope) -> tuple[str, ...]:
-        return self._consents.missing(user.tenant, client.client_id, client.application, user.address, scope.targets)
-
-    def _approval_needed(self, client: Client, user: User) -> EntraError:
-        return user_errors.ADMIN_CONSENT_NEEDED(client_id=client.client_id, tenant=user.tenant.name)
-
-    def _refuse(self, visit: Visit, error: EntraError) -> WayBack:
-        body = error.body(self._clock.now(), str(uuid.uuid4()))
-        fields = {"error": _front_channel(error), "error_description": str(body["error_description"])}
-        if error.error == "access_denied":
-            fields["error_subcode"] = "cancel"
-        return self._back(visit, fields | {"error_uri": str(body["error_uri"])}, error)
-
-    def _back(self, visit: Visit, fields: dict[str, str], error: EntraError | None) -> WayBack:
-        if visit.state:
-            fields["state"] = visit.state
-        mode = visit.response_mode if visit.response_mode in ("fragment", "form_post") else "query"
-        return WayBack(uri=visit.redirect_uri, mode=mode, fields=fields, error=error)
-
-    def _error_page(self, error: EntraError) -> Page:
-        description = error.description(self._clock.now(), str(uuid.uuid4()), str(uuid.uuid4()))
-        return Page(html=pages.error_page(error, description), status=400, error=error)
-
-    def _form(self, visit: Visit) -> tuple[str, str]:
-        return f"/{quote(visit.tenant, safe='')}/login", self._seal.close("visit", visit)
+        return replace(self._conclusions.ask(visit, client, user), session=self._session(user))
 
     def _session(self, user: User) -> str:
         expires = (self._clock.now() + _SESSION_LIFETIME).timestamp()
         stamp = self._seal.stamp(user.mailbox.password)
         return self._seal.close("session", Session(user=user.address, password=stamp, expires=expires))
-
-
-def _bare(permissions: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(permission.rpartition("/")[2] for permission in permissions))
-
-
-def _front_channel(error: EntraError) -> str:
-    """Return the OAuth error for a redirect, where what the token endpoint calls a bad grant has other names."""
-    if error.suberror == "consent_required":
-        return "consent_required"
-    return "interaction_required" if error.error == "invalid_grant" else error.error

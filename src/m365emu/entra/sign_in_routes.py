@@ -34,6 +34,8 @@ class SignInRoutes:
         app.router.add_get("/{tenant}/oauth2/v2.0/authorize", self._authorize)
         app.router.add_post("/{tenant}/oauth2/v2.0/authorize", self._authorize)
         app.router.add_post("/{tenant}/login", self._login)
+        for path in ("/{tenant}/v2.0/adminconsent", "/{tenant}/adminconsent"):
+            app.router.add_get(path, self._consent_for_everybody)
         app.router.add_get("/{tenant}/oauth2/v2.0/logout", self._logout)
         for path in ("/devicelogin", "/common/oauth2/deviceauth"):
             app.router.add_get(path, self._ask_code)
@@ -43,6 +45,11 @@ class SignInRoutes:
         query = read_query(request) if request.method == "GET" else await read_fields(request)
         cookie = request.cookies.get(COOKIE, "")
         return self._show(self._sign_ins.begin(request.match_info["tenant"], query, cookie))
+
+    async def _consent_for_everybody(self, request: web.Request) -> web.StreamResponse:
+        cookie = request.cookies.get(COOKIE, "")
+        step = self._sign_ins.begin_for_everybody(request.match_info["tenant"], read_query(request), cookie)
+        return self._show(step)
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         return self._show(self._sign_ins.proceed(await read_fields(request)))

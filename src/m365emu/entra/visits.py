@@ -21,6 +21,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         redirect_uri: where the answer goes; `asked_redirect` is the parameter itself, possibly empty.
         challenge, method: PKCE.
         device: the code that a device shows, when it is a device that waits.
+        for_everybody: an administrator is asked to consent for the whole organisation.
         user: who gave a right password.
         number: the second factor that is still to be typed.
         expires: in seconds of the epoch.
@@ -39,6 +40,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     method: str = "plain"
     prompt: str = ""
     device: str = ""
+    for_everybody: bool = False
     user: str = ""
     number: str = ""
 
