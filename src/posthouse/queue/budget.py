@@ -70,7 +70,7 @@ class Budgets:
         self.is_internal = is_internal
         self._on_pause, self._on_room = on_pause, on_room
         self._open: Counter[str] = Counter()
-        self._full: dict[str, datetime] = {}
+        self._full: dict[str, tuple[datetime, int]] = {}
         self._slowed: dict[str, _Slowed] = {}
         self._turn: dict[str, int] = {}
         self.pauses: dict[str, Pause] = {}
@@ -83,13 +83,14 @@ class Budgets:
         """Take what one message to these recipients costs, or say when there is room; see `queue.port.Budgeting`."""
         now = self._clock()
         external = sum(1 for w in waiting if not self.is_internal(w.recipient.address.domain))
-        refused = NoRoom(wait=LONGEST_REST, reason=f"{way.name} has no mailbox for the sender {sender or '<>'}")
+        refused: NoRoom | None = None
         for mailbox in self._in_turn(way, way.mailboxes_for(sender)):
             answer = await self._take_from(way, mailbox, len(waiting), external, now)
             if isinstance(answer, Permit):
                 return answer
-            refused = min(refused, answer, key=lambda room: room.wait)
-        return refused
+            refused = answer if refused is None or answer.wait < refused.wait else refused
+        reason = f"{way.name} has no mailbox for the sender {sender or '<>'}"
+        return refused or NoRoom(wait=LONGEST_REST, reason=reason)
 
     async def _take_from(
         self, way: Way, mailbox: str, recipients: int, external: int, now: datetime
@@ -102,9 +103,8 @@ class Budgets:
         if most is not None and self._open[account] >= most:
             return NoRoom(wait=CONNECTION_WAIT, reason=f"{most} connections of {mailbox or way.name} are in use")
         charges = tuple(self._at_its_pace(charge, account) for charge in way.charges(mailbox, recipients, external))
-        known = [(until, c) for c in charges if (until := self._full.get(c.key, now)) > now]
-        if known:
-            return _full(*max(known, key=lambda found: found[0]), now)
+        if known := [found for charge in charges if (found := self._known_full(charge, now)) is not None]:
+            return max(known, key=lambda room: room.wait)
         self._open[account] += 1
         spent = None
         try:
@@ -116,7 +116,7 @@ class Budgets:
             return Permit(way=way, mailbox=mailbox, charges=charges, taken_at=now)
         self._open[account] -= 1
         charge, until = spent
-        self._full[charge.key] = until
+        self._full[charge.key] = (until, charge.amount)
         return _full(until, charge, now)
 
     async def finish(self, permit: Permit, results: Sequence[AttemptResult]) -> None:
@@ -202,6 +202,11 @@ class Budgets:
                 who = account.partition(":")[2]
                 return NoRoom(wait=wait, reason=f"{who} rests: {pause.reason}")
         return None
+
+    def _known_full(self, charge: Charge, now: datetime) -> NoRoom | None:
+        """What was refused a moment ago need not be asked of the store again; less of it might still fit."""
+        until, amount = self._full.get(charge.key, (now, 0))
+        return _full(until, charge, now) if until > now and charge.amount >= amount else None
 
     def _at_its_pace(self, charge: Charge, account: str) -> Charge:
         factor = self.factor(account)

@@ -51,7 +51,7 @@ class QueueSettings(Settings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cadence:
-    """How often the queue looks at what no event tells it, in seconds; tests that run through months look less often."""
+    """How often the queue looks at what no event tells it, in seconds; tests of whole months look less often."""
 
     due: float = 1.0
     room: float = 2.0

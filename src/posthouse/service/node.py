@@ -24,6 +24,7 @@ from posthouse.decide.policy import Policy
 from posthouse.deliver.bounce import NoticeWriter
 from posthouse.deliver.secrets import SecretOpener
 from posthouse.deliver.smtp import SessionLog
+from posthouse.deliver.tokens import TokenSource
 from posthouse.deliver.worker import Worker
 from posthouse.mail.address import Address
 from posthouse.net.certificates import KeptOld
@@ -102,10 +103,13 @@ class Node:
         self.budgets = Budgets(
             self.store, is_internal=policy.router.is_internal, clock=self._clock, on_room=self._has_room
         )
+        secrets = SecretOpener(self._open_secret, self._configuration.directory)
+        self.tokens = TokenSource(secrets, monotonic=loop.time, clock=self._clock)
         self._worker = Worker(
             hostname=node.hostname,
             budgets=self.budgets,
-            secrets=SecretOpener(self._open_secret, self._configuration.directory),
+            secrets=secrets,
+            tokens=self.tokens,
             random=self._random,
             is_own=self._is_own,
             open_log=self._open_send_log,
