@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from posthouse.deliver.content import read_spooled
 from posthouse.mail.address import Address
 from posthouse.mail.envelope import Body, Envelope, Notify, Recipient
 from posthouse.mail.ids import MessageId, SessionId, make_message_id, show_message_id
 from posthouse.mail.message import InlineContent, Message, Origin, SpooledContent
 from posthouse.mail.session import Principal, PrincipalKind, SessionFacts
+from posthouse.microsoft.replies import find
 from posthouse.queue.port import RecipientFailure
 from posthouse.wire.dsn import MAX_RETURNED_OCTETS, Action, Original, RecipientReport, Report, compose
 from posthouse.wire.header import MAX_HEADER_OCTETS, HeaderIndex, facts
@@ -54,10 +56,9 @@ def read_excerpt(message: Message, *, header_only: bool = False) -> Excerpt:
     match content:
         case InlineContent(data):
             return Excerpt(data if whole else data[:limit], whole)
-        case SpooledContent(path=path, prefix=prefix):
+        case SpooledContent(prefix=prefix):
             try:
-                with path.open("rb") as file:
-                    return Excerpt(prefix + file.read(limit), whole)
+                return Excerpt(read_spooled(content, limit), whole)
             except OSError:
                 return Excerpt(prefix, False)
 
@@ -167,6 +168,8 @@ class NoticeWriter:
 
 
 def _report(message: Message, each: RecipientFailure, action: Action, now: datetime) -> RecipientReport:
+    match = find(str(each.reply) if each.reply is not None else each.reason)
+    entry = match.entry if match is not None else None
     return RecipientReport(
         recipient=message.envelope.recipients[each.index],
         action=action,
@@ -176,6 +179,8 @@ def _report(message: Message, each: RecipientFailure, action: Action, now: datet
         remote=each.remote,
         attempted_at=None if action is Action.DELAYED else now,
         retry_until=message.expires_at if action is Action.DELAYED else None,
+        meaning=f"{entry.title}. {entry.meaning}" if entry is not None else "",
+        who_can_help=f"{entry.who.words[0].upper()}{entry.who.words[1:]}. {entry.remedy}" if entry is not None else "",
     )
 
 

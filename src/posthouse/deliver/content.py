@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from posthouse.mail.envelope import Body
-from posthouse.mail.message import InlineContent, Message, SpooledContent
+from posthouse.mail.message import Content, InlineContent, Message, SpooledContent
 from posthouse.wire.downgrade import Impossible, to_seven_bit
 from posthouse.wire.smtp.client_events import CannotSend
 from posthouse.wire.smtp.client_extensions import Extensions
@@ -53,7 +53,7 @@ async def fit(message: Message, extensions: Extensions) -> Fitted | CannotSend:
     if isinstance(content, InlineContent):
         return fit_octets(content.data, message, extensions)
     has_utf8_header = message.envelope.smtputf8 and await asyncio.to_thread(_spool_header_has_utf8, content)
-    size = content.size_octets + len(content.prefix)
+    size = content.whole_octets
     body = Body.EIGHT_BIT_MIME
     if message.envelope.body is Body.BINARY_MIME:
         body = Body.BINARY_MIME
@@ -106,7 +106,9 @@ async def pieces(content: SpooledContent) -> AsyncGenerator[bytes, None]:
         yield content.prefix
     file = await asyncio.to_thread(content.path.open, "rb")
     try:
-        left = content.size_octets
+        if content.skip_octets:
+            await asyncio.to_thread(file.seek, content.skip_octets)
+        left = content.size_octets - content.skip_octets
         while left:
             piece = await asyncio.to_thread(file.read, min(PIECE_OCTETS, left))
             if not piece:
@@ -117,22 +119,49 @@ async def pieces(content: SpooledContent) -> AsyncGenerator[bytes, None]:
         file.close()
 
 
+async def octets(content: Content) -> bytes:
+    """All octets of a message, for those small enough to stand in memory.
+
+    Raises:
+        OSError: The spool cannot be read.
+    """
+    if isinstance(content, InlineContent):
+        return content.data
+    return await asyncio.to_thread(read_spooled, content)
+
+
+def read_spooled(content: SpooledContent, most: int = -1) -> bytes:
+    """Octets of a spooled message from its beginning; blocks, so it is called in a thread.
+
+    Args:
+        most: Of the file; all by default.
+
+    Raises:
+        OSError: The spool cannot be read.
+    """
+    with content.path.open("rb") as file:
+        file.seek(content.skip_octets)
+        return content.prefix + file.read(most)
+
+
 def _header(data: bytes) -> bytes:
     end = data.find(b"\r\n\r\n")
     return data if end < 0 else data[:end]
 
 
 def _fit_spooled(content: SpooledContent, message: Message, extensions: Extensions) -> Fitted | CannotSend:
-    return fit_octets(content.prefix + content.path.read_bytes(), message, extensions)
+    return fit_octets(read_spooled(content), message, extensions)
 
 
 def _spool_header_has_utf8(content: SpooledContent) -> bool:
     with content.path.open("rb") as file:
+        file.seek(content.skip_octets)
         return not _header(content.prefix + file.read(PIECE_OCTETS)).isascii()
 
 
 def _spool_is_ascii(content: SpooledContent) -> bool:
     with content.path.open("rb") as file:
+        file.seek(content.skip_octets)
         while piece := file.read(PIECE_OCTETS):
             if not piece.isascii():
                 return False

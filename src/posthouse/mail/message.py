@@ -39,12 +39,19 @@ class SpooledContent:
         size_octets: Length in octets, `prefix` not counted.
         sha256: Digest of the file.
         prefix: Header fields to be read before the file (Received and repairs), so that nothing is rewritten.
+        skip_octets: Octets at the beginning of the file that `prefix` replaces.
     """
 
     path: Path
     size_octets: int
     sha256: bytes
     prefix: bytes = b""
+    skip_octets: int = 0
+
+    @property
+    def whole_octets(self) -> int:
+        """Length of the message, `prefix` included."""
+        return len(self.prefix) + self.size_octets - self.skip_octets
 
 
 Content = InlineContent | SpooledContent

@@ -1,0 +1,89 @@
+"""What the header of a MIME part says about it as a file.
+
+Source: RFC 2183 (Content-Disposition), RFC 2231 (names outside ASCII), RFC 2045 5 and 7 (Content-Type, Content-ID);
+names in encoded words, as many programs write them against RFC 2047 5.
+Shape: `describe` reads the header of one part; `decode` gives the octets of an encoded body.
+Failures: none. A file without a name gets one.
+Leaves to others: finding parts (``wire.mime``, ``wire.outline``).
+"""
+
+from __future__ import annotations
+
+import binascii
+import mimetypes
+from dataclasses import dataclass
+from email import message_from_bytes
+
+from posthouse.wire.header import HeaderIndex, decode_text
+from posthouse.wire.mime import read_content_type
+
+_MAX_NAME = 255
+_MAX_HEADER = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilePart:
+    """A part as a file.
+
+    Attributes:
+        name: Without folders; never empty.
+        media_type: Lower case.
+        content_id: Without angle brackets, or empty.
+        is_inline: Shown inside the text.
+        is_attachment: Content-Disposition says attachment, or the part has a file name.
+    """
+
+    name: str
+    media_type: str
+    content_id: str
+    is_inline: bool
+    is_attachment: bool
+
+
+def describe(header: bytes) -> FilePart:
+    """Read the header of a part.
+
+    Args:
+        header: Its octets; the blank line may be missing.
+    """
+    index = HeaderIndex.scan(header[:_MAX_HEADER])
+    media_type = read_content_type(index.unfolded("content-type")).media_type
+    content_id = (index.get("content-id") or "").strip("<> ")
+    disposition = (index.get("content-disposition") or "").partition(";")[0].strip().lower()
+    given = _given_name(header[:_MAX_HEADER])
+    return FilePart(
+        name=given or _made_name(media_type, index),
+        media_type=media_type,
+        content_id=content_id[:_MAX_NAME],
+        is_inline=bool(content_id) and disposition != "attachment",
+        is_attachment=disposition == "attachment" or bool(given),
+    )
+
+
+def decode(body: bytes, encoding: str) -> bytes:
+    """The octets behind an encoding; what is broken is read as far as it goes."""
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(body)
+    if encoding != "base64":
+        return body
+    signs = body.translate(None, b" \t\r\n")
+    try:
+        return binascii.a2b_base64(signs + b"=" * (-len(signs) % 4))
+    except binascii.Error:
+        return b""
+
+
+def _given_name(header: bytes) -> str:
+    try:
+        found = message_from_bytes(header.rstrip(b"\r\n") + b"\r\n\r\n").get_filename("")
+    except (ValueError, LookupError, TypeError):
+        return ""
+    text = decode_text(found.encode("utf-8", "replace"))
+    return text.replace("\\", "/").rpartition("/")[2].strip()[:_MAX_NAME]
+
+
+def _made_name(media_type: str, index: HeaderIndex) -> str:
+    if media_type == "message/rfc822":
+        return "message.eml"
+    base = "".join(c for c in (index.get("content-description") or "attachment") if c.isalnum() or c in " -_")[:80]
+    return f"{base.strip() or 'attachment'}{mimetypes.guess_extension(media_type) or '.bin'}"
