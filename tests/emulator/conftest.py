@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.emulator.graph_client import GraphClient, graph_tenant
 from tests.emulator.talk import NOON, TENANT
 
 from m365emu.clock import ManualClock
@@ -47,6 +48,14 @@ async def running(directory: Path, tenant: Tenant) -> AsyncIterator[Emulator]:
     """An emulator that listens, on the machine's clock."""
     async with Emulator(directory, tenant=tenant) as emulator:
         yield emulator
+
+
+@pytest.fixture
+async def graph(directory: Path, clock: ManualClock) -> AsyncIterator[GraphClient]:
+    """A client of Graph, at an emulator that listens, on a clock that stands still."""
+    tenant = tenant_from_document(graph_tenant())
+    async with Emulator(directory, tenant=tenant, clock=clock) as emulator, GraphClient(emulator) as client:
+        yield client
 
 
 @pytest.fixture

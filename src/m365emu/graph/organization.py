@@ -27,6 +27,8 @@ READ_APPLICATIONS = (
     "Application.ReadWrite.OwnedBy",
     "Directory.Read.All",
 )
+READ_USERS = ("User.Read.All", "User.ReadWrite.All", "User.ReadBasic.All", "Directory.Read.All")
+READ_ONESELF = ("User.Read", "User.ReadWrite")
 _NO_END = datetime(2299, 12, 31, tzinfo=UTC)
 _BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
 _USER = (
@@ -46,6 +48,9 @@ class Organization:
         """GET /users/{id} and /me."""
         name = call.params["user"]
         address = self._access.user(caller, name)
+        own = bool(caller.user) and address == caller.user and self._access.holds(caller, READ_ONESELF)
+        if not own and not self._access.holds(caller, READ_USERS):
+            raise errors.request_denied()
         if address is None:
             raise errors.no_such_object(name[:320])
         shown = _user(caller.tenant, address)

@@ -25,7 +25,6 @@ _SEND = ("Mail.Send",)
 _WRITE = ("Mail.ReadWrite",)
 _READ = (*FULL_READ, "Mail.ReadBasic", "Mail.ReadBasic.All")
 _TRACE = ("ExchangeMessageTrace.Read.All",)
-_USERS = ("User.Read.All", "User.ReadWrite.All", "User.ReadBasic.All", "Directory.Read.All")
 _ORGANIZATION = ("Organization.Read.All", "Directory.Read.All", "User.Read")
 
 
@@ -62,7 +61,7 @@ def table(
             traces.details,
             _TRACE,
         ),
-        _of_tenant("GET", "users/{user}", organization.user, _USERS),
+        _of_tenant("GET", "users/{user}", organization.user),
         _of_tenant("GET", "organization", organization.organization, _ORGANIZATION),
         _of_tenant("GET", "applications/{application}", organization.application),
         _of_tenant("POST", "applications/{application}/addkey", rotation.add_key),

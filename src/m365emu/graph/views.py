@@ -26,6 +26,7 @@ from m365emu.headers import Head, read_head
 _PREVIEW = 255
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]{0,2000}>", re.IGNORECASE | re.DOTALL)
 _MOST_LISTED = 1_000
+_MOST_BOUNDARIES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,8 @@ class View:
 
     @cached_property
     def mime(self) -> Message:
+        if self.octets.count(b"boundary") > _MOST_BOUNDARIES:
+            return Message()
         try:
             return message_from_bytes(self.octets)
         except (MessageError, ValueError, LookupError, RecursionError):
@@ -269,7 +272,7 @@ def _decoded(part: Message) -> str:
         return ""
     try:
         return octets.decode(part.get_content_charset("utf-8"), "replace")
-    except LookupError:
+    except (LookupError, ValueError):
         return octets.decode("utf-8", "replace")
 
 
