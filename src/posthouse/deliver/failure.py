@@ -8,6 +8,8 @@ Leaves to others: what follows from it (``deliver.classify``).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
 
 from posthouse.mail.reply import Reply
 from posthouse.wire.smtp.client_events import Stage
@@ -22,12 +24,18 @@ class SessionFailure:
         cause: What happened, in words; never a secret.
         reply: The server's words, if it spoke.
         is_ours: Our own settings are at fault (a secret, a file, a name): another host would not help.
+        account: Whom it concerns, where not the host: the identity that got no token, or the mailbox.
+        needs_operator: Nothing will change until a person acts.
+        retry_after: What the authority asked for, else None.
     """
 
     stage: Stage
     cause: str
     reply: Reply | None = None
     is_ours: bool = False
+    account: Literal["", "identity", "mailbox"] = ""
+    needs_operator: bool = False
+    retry_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,5 +124,12 @@ async def _password(
 async def _token(identity: Entra, mailbox: str, tokens: TokenSource) -> TokenLogin | SessionFailure:
     token = await tokens.token(identity, "smtp")
     if isinstance(token, TokenProblem):
-        return SessionFailure(Stage.AUTH, token.reason, is_ours=True)
+        return SessionFailure(
+            Stage.AUTH,
+            token.reason,
+            is_ours=True,
+            account="identity",
+            needs_operator=token.needs_operator,
+            retry_after=token.retry_after,
+        )
     return TokenLogin(username=mailbox, token=token, forget=lambda: tokens.forget(identity, "smtp"))

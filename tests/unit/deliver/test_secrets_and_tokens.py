@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from posthouse.decide.identities import ClientSecret
+from posthouse.decide.identities import ClientSecret, Delegated
+from posthouse.deliver.authority import Asked
 from posthouse.deliver.secrets import MAX_SECRET_OCTETS, Secret, SecretOpener, SecretProblem
 from posthouse.deliver.tokens import TokenProblem, TokenSource
 
@@ -65,6 +66,10 @@ APP = ClientSecret(
 )
 
 
+LONG = "ey" + "J0eXAiOiJKV1Qi" * 10
+"""Looks like a token that an authority repeats."""
+
+
 class Authority:
     """Stands in for the blocking half: answers, and counts the questions."""
 
@@ -94,9 +99,9 @@ async def test_many_who_ask_at_once_share_one_request(clock: list[float]) -> Non
     assert authority.asked == 1
 
 
-async def test_a_token_is_renewed_ten_minutes_before_its_end(clock: list[float]) -> None:
+async def test_a_token_is_renewed_a_quarter_of_an_hour_before_its_end(clock: list[float]) -> None:
     tokens, authority = source(clock, {"access_token": "t", "expires_in": 3600})
-    for seconds, asked in ((0.0, 1), (2999.0, 1), (3001.0, 2)):
+    for seconds, asked in ((0.0, 1), (2699.0, 1), (2701.0, 2)):
         clock[0] = seconds
         await tokens.token(APP, "smtp")
         assert authority.asked == asked
@@ -105,13 +110,14 @@ async def test_a_token_is_renewed_ten_minutes_before_its_end(clock: list[float])
 async def test_a_refusal_is_remembered_for_a_moment(clock: list[float]) -> None:
     said = {
         "error": "invalid_client",
-        "error_description": "AADSTS7000215: Invalid client secret planted\r\nTrace ID: x",
+        "error_description": f"AADSTS7000215: Invalid client secret planted {LONG} Trace ID: x Timestamp: y",
     }
     tokens, authority = source(clock, said, {"access_token": "t", "expires_in": 3600})
     for _ in range(3):
         problem = await tokens.token(APP, "smtp")
         assert isinstance(problem, TokenProblem)
-        assert problem.reason == "no token from login.example: AADSTS7000215: Invalid client secret ***"
+        assert problem.reason == "no token from login.example: AADSTS7000215: Invalid client secret *** ***"
+        assert (problem.code, problem.needs_operator) == ("AADSTS7000215", True)
     assert authority.asked == 1
     clock[0] = 31.0
     assert await tokens.token(APP, "smtp") == Secret("t")
@@ -120,7 +126,7 @@ async def test_a_refusal_is_remembered_for_a_moment(clock: list[float]) -> None:
 async def test_a_token_that_was_refused_is_forgotten(clock: list[float]) -> None:
     tokens, authority = source(clock, {"access_token": "t", "expires_in": 3600})
     await tokens.token(APP, "smtp")
-    tokens.forget(request())
+    tokens.forget(APP, "smtp")
     await tokens.token(APP, "smtp")
     assert authority.asked == 2
 
@@ -132,3 +138,44 @@ async def test_one_who_gives_up_does_not_spoil_it_for_the_others(clock: list[flo
     await asyncio.sleep(0)
     first.cancel()
     assert await second == Secret("t")
+
+
+async def test_a_short_token_is_renewed_at_half_its_life(clock: list[float]) -> None:
+    tokens, authority = source(clock, {"access_token": "t", "expires_in": 600})
+    for seconds, asked in ((0.0, 1), (299.0, 1), (301.0, 2)):
+        clock[0] = seconds
+        await tokens.token(APP, "smtp")
+        assert authority.asked == asked
+
+
+async def test_what_a_token_is_for_decides_its_scope(clock: list[float]) -> None:
+    scopes = []
+
+    def ask(asked: Asked) -> dict[str, Any]:
+        scopes.append(asked.scope)
+        return {"access_token": "t", "expires_in": 3600}
+
+    tokens = TokenSource(SecretOpener(_store), ask, monotonic=lambda: clock[0])
+    await tokens.token(APP, "smtp")
+    await tokens.token(APP.model_copy(update={"cloud": "china"}), "smtp")
+    await tokens.token(APP.model_copy(update={"cloud": "dod"}), "graph")
+    assert scopes == [
+        "https://outlook.office365.com/.default",
+        "https://partner.outlook.cn/.default",
+        "https://dod-graph.microsoft.us/.default",
+    ]
+
+
+async def test_what_a_person_did_is_looked_at_at_once(clock: list[float]) -> None:
+    tokens, authority = source(clock, {"error": "invalid_client"}, {"access_token": "t", "expires_in": 3600})
+    assert isinstance(await tokens.token(APP, "smtp"), TokenProblem)
+    tokens.forget_identity("app")
+    assert await tokens.token(APP, "smtp") == Secret("t")
+    assert authority.asked == 2
+
+
+async def test_without_a_vault_nobody_is_signed_in(clock: list[float]) -> None:
+    tokens, authority = source(clock, {"access_token": "t", "expires_in": 3600})
+    alice = Delegated(name="alice", kind="device_code", tenant="t", client_id="c", user="alice@x.example")
+    problem = await tokens.token(alice, "smtp")
+    assert isinstance(problem, TokenProblem) and problem.needs_operator and not authority.asked
