@@ -143,10 +143,24 @@ class MessageStore:
     async def wait_for(self, folder: str | None, at_least: int) -> list[Record]:
         """Return a folder's messages, newest first, as soon as there are so many."""
         while len(found := self.messages(folder)) < at_least:
-            future = asyncio.get_running_loop().create_future()
-            self._waiting.append(future)
-            await future
+            await self._arrival()
         return found
+
+    async def wait_beyond(self, number: int) -> int:
+        """Wait until a message with a higher number is there; return the highest number."""
+        while self.highest_number <= number:
+            await self._arrival()
+        return self.highest_number
+
+    @property
+    def highest_number(self) -> int:
+        """The number of the newest message, 0 when there is none."""
+        return next((record.number for record in reversed(self._records.values())), 0)
+
+    async def _arrival(self) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future
 
     def remove_from(self, message: str, folder: str) -> None:
         """Take a message out of one folder; what lies in no folder any more is removed. Harmless when it is gone."""

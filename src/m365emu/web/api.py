@@ -82,15 +82,13 @@ class InboxApi:
 
     async def _wait(self, folder: str | None, search: Search, at_least: int, seconds: float) -> list[Record]:
         """Return the messages that fit, newest first, once there are so many."""
-        records = await self._found(folder, search)
+        highest, records = self._store.highest_number, await self._found(folder, search)
         if len(records) >= at_least or not seconds:
             return records
         try:
             async with asyncio.timeout(seconds):
-                total = len(self._store.messages(folder))
                 while len(records) < at_least:
-                    total = max(total + 1, at_least)
-                    total = len(await self._store.wait_for(folder, total))
+                    highest = await self._store.wait_beyond(highest)
                     records = await self._found(folder, search)
         except TimeoutError:
             raise problem(web.HTTPRequestTimeout, f"only {len(records)} of {at_least} messages came") from None

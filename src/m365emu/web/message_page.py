@@ -12,7 +12,7 @@ from aiohttp import web
 
 from m365emu.mailbox import Record
 from m365emu.web.layout import facts, moment
-from m365emu.web.parsed import Parsed, Part
+from m365emu.web.parsed import Parsed, Part, decoded
 
 _MOST_SHOWN = 65_536
 
@@ -53,7 +53,7 @@ def _facts(record: Record) -> dict[str, str]:
     logged_on = f"{record.mailbox} by {record.authentication}" if record.mailbox else record.authentication
     return {
         "Received": moment(record.received),
-        "From": record.author,
+        "From": decoded(record.author),
         "Envelope from": record.envelope_from or "<>",
         "Envelope to": ", ".join(record.envelope_to),
         "Lies in": ", ".join(record.folders),

@@ -18,6 +18,7 @@ from m365emu.web.answers import problem
 from m365emu.web.api import content_of, folder_named, parsed_message
 from m365emu.web.layout import Frame, facts, moment, page
 from m365emu.web.message_page import caged, message_body
+from m365emu.web.parsed import decoded
 from m365emu.web.search import matching, read_search
 
 _MOST_ROWS = 200
@@ -147,8 +148,9 @@ def _table(records: list[Record]) -> str:
 def _row(record: Record) -> str:
     to = ", ".join(record.envelope_to[:5]) + (" ..." if len(record.envelope_to) > 5 else "")
     subject = escape(record.subject or "(no subject)")
+    sender = escape(decoded(record.author) or record.envelope_from)
     return (
-        f'<tr><td class="when">{moment(record.received)}</td><td>{escape(record.author or record.envelope_from)}</td>'
+        f'<tr><td class="when">{moment(record.received)}</td><td>{sender}</td>'
         f'<td>{escape(to)}</td><td><a href="/messages/{quote(record.id)}">{subject}</a></td>'
         f'<td class="number">{record.size}</td><td>{escape(record.authentication)}</td></tr>'
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from m365emu.mailbox import MessageStore, Record
-from m365emu.web.parsed import searched_text
+from m365emu.web.parsed import decoded, searched_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def matching(search: Search, records: list[Record], store: MessageStore) -> list
 
 
 def _fits(search: Search, record: Record, store: MessageStore) -> bool:
-    sender = f"{record.author} {record.envelope_from}".lower()
+    sender = f"{decoded(record.author)} {record.envelope_from}".lower()
     recipients = " ".join(record.envelope_to).lower()
     if search.since is not None and record.received < search.since:
         return False
