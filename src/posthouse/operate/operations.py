@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from posthouse.operate import account_shapes as a
 from posthouse.operate import shapes as s
+from posthouse.operate.budget_shapes import BudgetRows
 from posthouse.operate.node_shapes import NodeStatus, Reloaded
 
 RequestT = TypeVar("RequestT")
@@ -42,6 +43,7 @@ NODE_RELOAD = Operation("node/reload", s.Nothing, Reloaded, "Read configuration 
 QUEUE_LIST = Operation("queue/list", s.QueueSelection, s.QueueRows, "Waiting copies, oldest first")
 QUEUE_HOPS = Operation("queue/hops", s.Nothing, s.HopRows, "Waiting lines")
 QUEUE_CHANGE = Operation("queue/change", s.QueueAction, s.QueueChanged, "Hold, release, retry or cancel copies")
+QUEUE_BUDGETS = Operation("queue/budgets", s.Nothing, BudgetRows, "What is used of each limit, and a forecast")
 
 TRACE_SEARCH = Operation("trace/search", s.TraceSelection, s.TraceLines, "Search the message trace")
 TRACE_SHOW = Operation("trace/show", s.Named, s.StoryView, "The story of one message")

@@ -18,6 +18,7 @@ from posthouse.mail.ids import show_message_id
 from posthouse.operate import operations as ops
 from posthouse.operate.account_service import AccountService
 from posthouse.operate.account_shapes import NewSecret, SecretView, SecretViews
+from posthouse.operate.budget_service import BudgetService
 from posthouse.operate.flow_service import FlowService
 from posthouse.operate.operations import AnswerT, Handler, Operation, RequestT
 from posthouse.operate.port import LocalIntake, NodeControl, NodeStatus, Parts, Reloaded
@@ -87,6 +88,7 @@ class Services:
         self._bind(ops.QUEUE_LIST, queue.list)
         self._bind(ops.QUEUE_HOPS, queue.hops)
         self._bind(ops.QUEUE_CHANGE, queue.change)
+        self._bind(ops.QUEUE_BUDGETS, BudgetService(parts.store, clock).list)
         self._bind(ops.TRACE_SEARCH, trace.search)
         self._bind(ops.TRACE_SHOW, trace.show)
         self._bind(ops.TRACE_DOOR, trace.door)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import click
 
+from posthouse.operate.cli.budgets import budgets
 from posthouse.operate.cli.failure import CommandFailed, ask
 from posthouse.operate.cli.options import confirm, desk_of, directory_option, json_option, yes_option
 from posthouse.operate.cli.output import (
@@ -24,7 +25,7 @@ from posthouse.operate.cli.output import (
     show_time,
 )
 from posthouse.operate.operations import QUEUE_CHANGE, QUEUE_HOPS, QUEUE_LIST
-from posthouse.operate.shapes import Nothing, QueueAction, QueueChanged, QueueRow, QueueRows, QueueSelection
+from posthouse.operate.shapes import HopRow, Nothing, QueueAction, QueueChanged, QueueRow, QueueRows, QueueSelection
 
 Action = Literal["hold", "release", "retry", "cancel"]
 _STATES = click.Choice(["pending", "leased", "held", "unknown"], case_sensitive=False)
@@ -33,6 +34,9 @@ _STATES = click.Choice(["pending", "leased", "held", "unknown"], case_sensitive=
 @click.group(epilog="Example: posthouse queue list --recipient @example.com")
 def queue() -> None:
     """See and steer waiting mail."""
+
+
+queue.add_command(budgets)
 
 
 def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,6 +120,7 @@ def show(ctx: click.Context, /, directory: Path, as_json: bool, message_id: str)
     )
     for copy in found.copies:
         click.echo()
+        known = copy.explanation
         print_fields(
             [
                 ("Recipient", copy.recipient),
@@ -124,6 +129,9 @@ def show(ctx: click.Context, /, directory: Path, as_json: bool, message_id: str)
                 ("Attempts", copy.attempts),
                 ("Next attempt", _when(copy, now)),
                 ("Why", _why(copy) or "not attempted yet"),
+                ("Meaning", known.meaning if known is not None else ""),
+                ("Who must act", known.who_in_words if known is not None else ""),
+                ("What to do", known.remedy if known is not None else ""),
             ]
         )
 
@@ -152,7 +160,7 @@ def hops(ctx: click.Context, /, directory: Path, as_json: bool) -> None:
                 show_length(now - hop.oldest_at),
                 "-" if hop.next_at is None else show_distance(max(hop.next_at, now), now),
             ),
-            note=hop.why,
+            note=_explained(hop),
         )
         for hop in found.hops
     ]
@@ -170,13 +178,20 @@ def _when(copy: QueueRow, now: datetime) -> str:
 
 
 def _why(copy: QueueRow) -> str:
+    why = _explained(copy)
     match copy.state:
         case "held":
-            return f"held by an operator or a rule; {copy.why}".rstrip("; ")
+            return f"held by an operator or a rule; {why}".rstrip("; ")
         case "unknown":
-            return f"the answer after the last octet was lost; {copy.why}".rstrip("; ")
+            return f"the answer after the last octet was lost; {why}".rstrip("; ")
         case _:
-            return copy.why
+            return why
+
+
+def _explained(waiting: QueueRow | HopRow) -> str:
+    """What a known reply means stands before its words."""
+    known = waiting.explanation
+    return f"{known.title} ({waiting.why})" if known is not None else waiting.why
 
 
 def _add_action(action: Action, summary: str, done: str) -> None:
