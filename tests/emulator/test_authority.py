@@ -13,7 +13,9 @@ import pytest
 from tests.emulator.talk import CLIENT_ID, SECRET, TENANT_ID, Talk, bearer
 
 from m365emu.emulator import Emulator
+from m365emu.entra.catalogue import REFUSALS
 from m365emu.faults import Fault
+from m365emu.fidelity import read_fidelity
 
 SCOPE = "https://outlook.office365.com/.default"
 FORM = {
@@ -169,3 +171,8 @@ async def test_the_token_endpoint_can_be_out_of_order(running: Emulator) -> None
     with pytest.raises((urllib.error.URLError, ConnectionError)):
         await asyncio.to_thread(ask, running, base, FORM)
     assert (await token(running))[0] == 200
+
+
+def test_every_refusal_of_entra_stands_on_the_page_that_says_what_is_certain() -> None:
+    covered = {reason for fact in read_fidelity().facts for reason in fact.reasons}
+    assert {f"AADSTS{refusal.number}" for refusal in REFUSALS} <= covered

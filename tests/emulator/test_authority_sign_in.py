@@ -126,6 +126,12 @@ async def test_pages_hold_no_foreign_markup_run_no_script_and_cannot_be_framed(e
         ({}, "carol@fabrikam.example", "carol-password", 50034),
         ({}, "alice@contoso.example", "wrong", 50126),
         ({}, "shared@contoso.example", "anything", 50126),
+        (
+            {"mailboxes": {"shared@contoso.example": {"kind": "shared", "password": "shared-password"}}},
+            "shared@contoso.example",
+            "",
+            50057,
+        ),
         ({"mailboxes": {"alice@contoso.example": {"account": "locked"}}}, "alice@contoso.example", "", 50053),
         ({"mailboxes": {"alice@contoso.example": {"account": "disabled"}}}, "alice@contoso.example", "", 50057),
         ({"mailboxes": {"alice@contoso.example": {"account": "password-expired"}}}, "alice@contoso.example", "", 50055),

@@ -80,7 +80,7 @@ class Accounts:
 
     def still_good(self, user: User) -> EntraError | None:
         """Say why the user may have no token, although the password was right once."""
-        if user.mailbox.account == "disabled":
+        if user.mailbox.account == "disabled" or user.mailbox.kind == "shared":
             return user_errors.USER_DISABLED()
         if user.tenant.switches.conditional_access_blocks_tokens:
             return user_errors.CONDITIONAL_ACCESS()

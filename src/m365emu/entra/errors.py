@@ -121,9 +121,6 @@ REDIRECT_MISMATCH = Refusal(
     "in the Azure portal.",
 )
 REDIRECT_MISSING = Refusal(500113, _REQUEST, "◐", "No reply address is registered for the application.")
-PKCE_REQUIRED = Refusal(
-    9002325, _REQUEST, "○", "Proof Key for Code Exchange is required for cross-origin authorization code redemption."
-)
 CHALLENGE_INVALID = Refusal(501491, _REQUEST, "○", "Invalid size of Code_Challenge parameter.")
 VERIFIER_WRONG = Refusal(
     501481,
