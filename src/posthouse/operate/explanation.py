@@ -8,6 +8,8 @@ Leaves to others: the catalogue (``microsoft.replies``), notices as MIME (``wire
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from posthouse.microsoft.excerpt import MAX_TEXT, Finding, findings
 from posthouse.microsoft.replies import Entry, Retry, entry_named, find
 from posthouse.operate.explanation_shapes import Explained, ReplyExplanation, ReplyFinding
@@ -34,6 +36,7 @@ def explain(text: str | bytes) -> Explained:
     return Explained(kind="text", findings=tuple(map(_shown, findings(_decoded(data)))))
 
 
+@lru_cache(maxsize=1024)
 def explanation_of(text: str) -> ReplyExplanation | None:
     """What one reply means, or None."""
     match = find(text) if text else None
@@ -44,6 +47,13 @@ def explanation_named(name: str) -> ReplyExplanation | None:
     """The explanation of an entry of the catalogue."""
     entry = entry_named(name)
     return describe_entry(entry) if entry is not None else None
+
+
+def explain_entry(name: str) -> Explained | None:
+    """All about one entry, as if its reply had come."""
+    entry = entry_named(name)
+    match = find(entry.example) if entry is not None else None
+    return Explained(kind="text", findings=(_shown(Finding(match.statement, match)),)) if match is not None else None
 
 
 def describe_entry(entry: Entry) -> ReplyExplanation:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from posthouse.mail.ids import read_message_id, show_message_id
 from posthouse.mail.message import RecipientState
+from posthouse.operate.explanation import explanation_of
 from posthouse.operate.port import QueueControl
 from posthouse.operate.shapes import (
     HopRow,
@@ -119,6 +120,7 @@ def _row(entry: QueueEntry, line_reason: str) -> QueueRow:
         next_at=entry.next_at,
         attempts=entry.attempts,
         why=f"its line waits: {line_reason}" if waits_for_line else entry.last_reply,
+        explanation=explanation_of(line_reason if waits_for_line else entry.last_reply),
     )
 
 
@@ -132,4 +134,5 @@ def _hop(line: HopSummary) -> HopRow:
         oldest_at=line.oldest_at,
         next_at=line.next_at,
         why=line.last_reply,
+        explanation=explanation_of(line.last_reply),
     )

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from posthouse.operate.explanation_shapes import ReplyExplanation
+
 Code = Literal["not_found", "invalid", "conflict", "forbidden", "unavailable", "failed"]
 
 
@@ -67,6 +69,7 @@ class QueueRow:
     Attributes:
         recipient_index: Position in the envelope.
         why: Last reply or reason; before the first attempt, what keeps the whole line.
+        explanation: What that means, where it is a known reply of Microsoft 365.
     """
 
     id: str
@@ -83,6 +86,7 @@ class QueueRow:
     next_at: datetime
     attempts: int
     why: str
+    explanation: ReplyExplanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class HopRow:
     oldest_at: datetime
     next_at: datetime | None
     why: str
+    explanation: ReplyExplanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +199,7 @@ class StoryStep:
         headline: A sentence.
         details: Further lines, most telling first.
         fields: All that was recorded, under its own names.
+        explanation: What a refusal means, where it is a known reply of Microsoft 365.
     """
 
     at: datetime
@@ -202,6 +208,7 @@ class StoryStep:
     headline: str
     details: tuple[str, ...] = ()
     fields: dict[str, str | int | float | bool | list[str] | None] = field(default_factory=dict)
+    explanation: ReplyExplanation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

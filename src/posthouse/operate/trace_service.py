@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from posthouse.mail.event import Event
+from posthouse.mail.event import Event, EventKind
 from posthouse.mail.ids import MessageId, read_message_id, show_message_id
 from posthouse.mail.message import RecipientState
+from posthouse.operate.explanation import explanation_named, explanation_of
+from posthouse.operate.explanation_shapes import ReplyExplanation
 from posthouse.operate.shapes import (
     DoorEvent,
     DoorEvents,
@@ -34,6 +36,7 @@ from posthouse.trace.timeline import Line, describe_event, timeline
 
 MAX_ROWS = 10_000
 DOOR_WINDOW = timedelta(days=1)
+_REFUSALS = frozenset((EventKind.DEFERRED, EventKind.FAILED, EventKind.EXPIRED, EventKind.UNKNOWN))
 
 
 class TraceService:
@@ -189,7 +192,18 @@ def _step(line: Line, event: Event) -> StoryStep:
         headline=line.headline,
         details=line.details,
         fields=dict(event.detail),
+        explanation=_explanation(event),
     )
+
+
+def _explanation(event: Event) -> ReplyExplanation | None:
+    """What a refusal means: by the entry that the classification named, else by its words."""
+    if event.kind not in _REFUSALS:
+        return None
+    named = explanation_named(str(event.detail.get("explanation") or ""))
+    if named is not None:
+        return named
+    return explanation_of(str(event.detail.get("reply") or event.detail.get("reason") or ""))
 
 
 def _at_the_door(event: Event) -> DoorEvent:

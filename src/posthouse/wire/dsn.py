@@ -57,6 +57,8 @@ class RecipientReport:
         remote: ``mx.example.net [192.0.2.1]:25`` or empty.
         attempted_at: Last attempt, aware UTC, or None.
         retry_until: For delays.
+        meaning: What the words of the server mean, where that is known for certain; sentences.
+        who_can_help: Who must act, and what to do; a sentence or more.
     """
 
     recipient: Recipient
@@ -67,6 +69,8 @@ class RecipientReport:
     remote: str = ""
     attempted_at: datetime | None = None
     retry_until: datetime | None = None
+    meaning: str = ""
+    who_can_help: str = ""
 
     @property
     def shown_status(self) -> str:

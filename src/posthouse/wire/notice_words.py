@@ -21,6 +21,7 @@ MAX_SHOWN_RECIPIENTS = 50
 """Recipients told of in words; the part for programs names all."""
 MAX_SHOWN_HEADER_LINES = 60
 _MAX_SAID = 600
+_EXPIRED = ".4.7"
 _MAX_HEADER_LINE = 300
 
 _MAILBOX_ADVICE = "Check the address for typing errors, then send the message again."
@@ -106,9 +107,7 @@ def _title(report: Report) -> str:
 def _about_recipient(report: Report, each: RecipientReport) -> Iterator[Block]:
     yield Heading(str(each.recipient.address))
     if each.action is Action.FAILED:
-        cause, advice = explain(each.shown_status)
-        yield Paragraph(cause)
-        yield Paragraph(f"What you can do: {advice}")
+        yield from _why(each)
     pairs = [("Status", each.shown_status)]
     if each.reason:
         pairs.append(("Reason", clean(each.reason, _MAX_SAID)))
@@ -119,6 +118,19 @@ def _about_recipient(report: Report, each: RecipientReport) -> Iterator[Block]:
     if each.retry_until is not None:
         pairs.append(("Tried until", _show_time(each.retry_until)))
     yield Facts(tuple(pairs))
+
+
+def _why(each: RecipientReport) -> Iterator[Block]:
+    """Known words of a server are explained; otherwise the status code says what it can."""
+    cause, advice = explain(each.shown_status)
+    if not each.meaning:
+        yield Paragraph(cause)
+        yield Paragraph(f"What you can do: {advice}")
+        return
+    if each.shown_status.endswith(_EXPIRED):
+        yield Paragraph(f"{cause} The last answer explains why.")
+    yield Paragraph(f"What this means: {clean(each.meaning, _MAX_SAID)}")
+    yield Paragraph(f"Who can help: {clean(each.who_can_help, _MAX_SAID)}")
 
 
 def _about_message(report: Report) -> Iterator[Block]:

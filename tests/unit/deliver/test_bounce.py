@@ -245,6 +245,25 @@ def test_people_read_why_and_what_to_do() -> None:
         assert "printer.example.com" in text
 
 
+DENIED = Reply(550, "5.7.124", ("Sender not in allowed-senders list",))
+
+
+def test_known_words_of_a_server_are_explained() -> None:
+    plain, html = human(octets(fail(original(), replace(FAILURE, status="5.7.124", reply=DENIED))))
+    for text in (" ".join(plain.split()), html):
+        assert "What this means: The sender is not among those whom the recipient accepts." in text
+        assert "Who can help: The recipient, or their administrator. The owner of the group must add" in text
+        assert "What you can do" not in text
+
+
+def test_after_the_time_is_over_the_last_answer_is_explained() -> None:
+    reason = "Message expired: 554 5.2.252 SendAsDenied; a@example.com not allowed to send as b@example.com; STOREDRV"
+    plain, _ = human(octets(fail(original(), replace(FAILURE, status="4.4.7", reply=None, reason=reason))))
+    text = " ".join(plain.split())
+    assert "could not be handed on before its time was over. The last answer explains why." in text
+    assert "Who can help: The Exchange administrator of your organisation." in text
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -27,8 +27,8 @@ UNKNOWN = 1
 def explain(ctx: click.Context, /, words: tuple[str, ...], as_list: bool, markdown: bool, as_json: bool) -> None:
     """Explain a reply, an AADSTS or Graph error, a notice, or a log excerpt.
 
-    TEXT is taken as it stands; a FILE may be a saved notice (.eml) or a log;
-    "-" reads standard input. Ends with 0 if something was explained, else 1.
+    TEXT is taken as it stands; it may be an ID of the list. A FILE may be a
+    saved notice (.eml) or a log; "-" reads standard input. Ends with 0 if something was explained, else 1.
     """
     if as_list or markdown:
         _print_catalogue(as_json, markdown)
@@ -36,8 +36,9 @@ def explain(ctx: click.Context, /, words: tuple[str, ...], as_list: bool, markdo
     if not words:
         raise click.UsageError('Give a text, a file, or "-".')
     from posthouse.operate.explanation import explain as read
+    from posthouse.operate.explanation import explain_entry
 
-    found = read(_input(words))
+    found = explain_entry(" ".join(words)) or read(_input(words))
     if as_json:
         print_json(found)
     else:

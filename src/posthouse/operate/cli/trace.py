@@ -31,6 +31,7 @@ from posthouse.operate.shapes import (
     FollowedEvent,
     FollowRequest,
     Named,
+    StoryStep,
     StoryView,
     TraceLine,
     TraceSelection,
@@ -147,12 +148,28 @@ def _print_story(story: StoryView) -> None:
     rows = [Row((row.status, row.recipient, row.connector, row.to_ip), note=row.last_reply) for row in story.recipients]
     print_table(("STATUS", "RECIPIENT", "CONNECTOR", "SERVER"), rows, flexible=1)
     click.echo()
+    told: set[str] = set()
     for step in story.timeline:
         whom = f" [{step.recipient}]" if step.recipient and len(story.recipients) > 1 else ""
         click.echo(printable(f"{show_time(step.at)}  {step.headline}{whom}"))
-        for detail in step.details:
+        for detail in (*step.details, *_explained(step, told)):
             for line in wrapped(detail, indent=23):
                 click.echo(line)
+
+
+def _explained(step: StoryStep, told: set[str]) -> tuple[str, ...]:
+    """What a refusal means; in full where it comes for the first time."""
+    known = step.explanation
+    if known is None:
+        return ()
+    if known.id in told:
+        return (f"meaning: {known.title}",)
+    told.add(known.id)
+    return (
+        f"meaning: {known.title}. {known.meaning}",
+        f"who must act: {known.who_in_words}; {known.remedy}",
+        f"more: posthouse explain {known.id}",
+    )
 
 
 @trace.command(epilog="Example: posthouse trace door --since 2h")
