@@ -64,6 +64,7 @@ GRAPH = Resource(
     roles=frozenset(
         {"Mail.Send", "Mail.Read", "Mail.ReadBasic", "Mail.ReadBasic.All", "Mail.ReadWrite", "User.Read.All"}
         | {"ExchangeMessageTrace.Read.All", "Directory.Read.All", "Application.Read.All", "Domain.Read.All"}
+        | {"Organization.Read.All", "User.ReadBasic.All", "Application.ReadWrite.OwnedBy", "Application.ReadWrite.All"}
     ),
     scopes=frozenset(
         {"Mail.Send", "Mail.Send.Shared", "Mail.Read", "Mail.Read.Shared", "Mail.ReadBasic", "Mail.ReadWrite"}

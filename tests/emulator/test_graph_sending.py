@@ -236,6 +236,8 @@ async def test_a_request_larger_than_the_limit_is_413(graph: GraphClient) -> Non
         ({"mailboxes": {RELAY: {"full": True}}}, 400, "ErrorQuotaExceeded", "mailbox_full"),
         ({"mailboxes": {RELAY: {"restricted": True}}}, 403, "ErrorMessageSubmissionBlocked", "restricted_sender"),
         ({"mailboxes": {RELAY: {"send_octets": 100}}}, 400, "ErrorMessageSizeExceeded", "message_too_big"),
+        ({"mailboxes": {RELAY: {"spam_verdict": "Suspend"}}}, 403, "ErrorMessageSubmissionBlocked", "outbound_spam"),
+        ({"mailboxes": {RELAY: {"spam_verdict": "RefuseQuota"}}}, 429, "ErrorExceededMessageLimit", "outbound_spam"),
         ({"limits": {"mailbox_send_octets": 100}}, 400, "ErrorMessageSizeExceeded", "message_too_big"),
         (
             {"mailboxes": {RELAY: {"kind": "hve"}}},
@@ -270,6 +272,14 @@ async def test_too_many_recipients_of_one_message_are_refused(graph: GraphClient
     several = [to(f"r{n}@outside.example") for n in range(3)]
     assert (await graph.send(toRecipients=several))[0] == 400
     assert (await graph.send(toRecipients=several[:2]))[0] == 202
+
+
+async def test_too_many_recipients_may_be_reported_instead_of_refused(graph: GraphClient) -> None:
+    graph.emulator.control.patch(
+        {"mailboxes": {RELAY: {"recipient_limit": 2}}, "assumptions": {"too_many_recipients": "report"}}
+    )
+    assert (await graph.send(toRecipients=[to(f"r{n}@outside.example") for n in range(3)]))[0] == 202
+    assert not graph.emulator.store.messages("external")
 
 
 @pytest.mark.parametrize(

@@ -220,12 +220,26 @@ def submission_quota_exceeded() -> GraphError:
 
 
 def restricted_sender() -> GraphError:
-    """403 ○."""
+    """403 ◐."""
     return GraphError(
         403,
         "ErrorMessageSubmissionBlocked",
         "Cannot send mail. Follow the instructions in your Inbox to verify your account.",
         reason="restricted_sender",
+    )
+
+
+def outbound_spam(verdict: str) -> GraphError:
+    """403 or 429 ◐: the words are those that SMTP gives, as users report them of Graph."""
+    status, code = (
+        (429, "ErrorExceededMessageLimit") if verdict == "RefuseQuota" else (403, "ErrorMessageSubmissionBlocked")
+    )
+    return GraphError(
+        status,
+        code,
+        "Cannot send mail. Follow the instructions in your Inbox to verify your account., WASCL UserAction verdict is "
+        f"not None. Actual verdict is {verdict}, ShowTierUpgrade.",
+        reason="outbound_spam",
     )
 
 

@@ -89,6 +89,8 @@ class Sender:
         mailbox = self._mailbox(address)
         if mailbox.restricted:
             raise errors.restricted_sender()
+        if mailbox.spam_verdict:
+            raise errors.outbound_spam(mailbox.spam_verdict)
         if mailbox.full:
             raise errors.mailbox_full()
 
@@ -115,9 +117,11 @@ class Sender:
         for address in claimed or [""]:
             if not self._access.may_send_as(caller, mailbox, address):
                 raise errors.send_as_denied()
-        return Envelope(sender=claimed[-1] if senders else claimed[0], recipients=self._recipients(mailbox, item))
+        return Envelope(
+            sender=claimed[-1] if senders else claimed[0], recipients=self._recipients(caller, mailbox, item)
+        )
 
-    def _recipients(self, mailbox: str, item: Item) -> tuple[str, ...]:
+    def _recipients(self, caller: Caller, mailbox: str, item: Item) -> tuple[str, ...]:
         found: dict[str, str] = {}
         for name in ("to", "cc", "bcc"):
             for text in _texts(item, name):
@@ -127,7 +131,8 @@ class Sender:
                     found.setdefault(address.lower(), address)
         if not found:
             raise errors.no_recipients()
-        if len(found) > (self._mailbox(mailbox).recipient_limit or self._limits(mailbox).recipients_per_message):
+        reports = caller.tenant.assumptions.too_many_recipients == "report"
+        if len(found) > self._recipient_limit(mailbox) and not reports:
             raise errors.too_many_recipients()
         return tuple(found.values())
 
@@ -172,6 +177,7 @@ class Sender:
             session_id=call.request_id,
             transcript=transcript,
             save_copy=save_copy,
+            recipient_limit=self._recipient_limit(mailbox),
         )
         try:
             record = self._post.accept(parcel)
@@ -187,6 +193,9 @@ class Sender:
 
     def _mailbox(self, address: str) -> Mailbox:
         return self._directory.mailbox(address) or Mailbox()
+
+    def _recipient_limit(self, address: str) -> int:
+        return self._mailbox(address).recipient_limit or self._limits(address).recipients_per_message
 
     def _limits(self, address: str) -> Limits:
         return self._directory.limits_of(address)
