@@ -2,7 +2,7 @@
 
 Purpose: TLS that a client can verify by trusting one file, `ca.pem`. Source: RFC 5280 4.2.
 Shape: `ensure_certificates` makes what is missing and gives the paths; a server certificate that ends within
-thirty days is made anew. The certificate names the hosts that clients would meet in reality, so that a test may
+thirty days, or lacks a name, is made anew. The certificate names the hosts that clients would meet in reality, so that a test may
 point those names at this machine; therefore the CA must never be trusted by a whole computer, and its key stays
 readable by its owner only. Failures: `OSError`, or `ValueError` for files that do not parse.
 """
@@ -20,7 +20,22 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from m365emu.tenant_file import write_private
 
-HOSTS = ("localhost", "smtp.office365.com", "outlook.office365.com", "login.microsoftonline.com")
+HOSTS = (
+    "localhost",
+    "smtp.office365.com",
+    "smtp-hve.office365.com",
+    "outlook.office365.com",
+    "login.microsoftonline.com",
+    "graph.microsoft.com",
+    "smtp.office365.us",
+    "outlook-dod.office365.us",
+    "login.microsoftonline.us",
+    "graph.microsoft.us",
+    "dod-graph.microsoft.us",
+    "smtp.partner.outlook.cn",
+    "login.partner.microsoftonline.cn",
+    "microsoftgraph.chinacloudapi.cn",
+)
 ADDRESSES = ("127.0.0.1", "::1")
 
 _RENEW_BEFORE = timedelta(days=30)
@@ -47,7 +62,7 @@ def ensure_certificates(directory: Path, now: datetime) -> Certificates:
         write_private(ca_key_file, _key_pem(ca_key))
         ca_file.write_bytes(_pem(ca))
         chain_file.unlink(missing_ok=True)
-    if not (chain_file.exists() and key_file.exists()) or _ends_soon(chain_file, now):
+    if not (chain_file.exists() and key_file.exists()) or _ends_soon(chain_file, now) or _lacks_names(chain_file):
         signer = serialization.load_pem_private_key(ca_key_file.read_bytes(), password=None)
         if not isinstance(signer, EllipticCurvePrivateKey):
             raise ValueError(f"{ca_key_file} does not hold the key that was put there")
@@ -61,6 +76,12 @@ def ensure_certificates(directory: Path, now: datetime) -> Certificates:
 def _ends_soon(certificate: Path, now: datetime) -> bool:
     loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
     return loaded.not_valid_after_utc - now < _RENEW_BEFORE
+
+
+def _lacks_names(certificate: Path) -> bool:
+    loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
+    names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return not set(HOSTS) <= set(names.get_values_for_type(x509.DNSName))
 
 
 def _make_ca(key: EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:

@@ -190,6 +190,8 @@ async def test_instance_discovery_knows_the_hosts_of_entra(entra: Emulator, endp
         ({"applications": {PUBLIC: {"delegated_consent": "user"}}}, {}, 65001),
         ({"applications": {PUBLIC: {"delegated_consent": "none"}}}, {}, 65001),
         ({"applications": {PUBLIC: {"public_client": False}}}, {}, 7000218),
+        ({}, {"client_secret": "none is registered"}, 700025),
+        ({}, {"client_secret": "wrong", "client_id": CLIENT_ID}, 7000215),
         ({}, {"scope": "https://outlook.office.com/SMTP.SendAsApp"}, 650053),
         ({}, {"scope": "https://graph.microsoft.com/Mail.Read"}, 65001),
         ({}, {"scope": f"{SMTP_SEND} https://graph.microsoft.com/Mail.Send"}, 28000),

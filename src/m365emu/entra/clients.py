@@ -74,6 +74,11 @@ class Clients:
             host: the host that the request came to.
             may_be_public: whether a public client may do without.
         """
+        application = client.application
+        has_credential = application.secrets or application.certificates or application.federations
+        presented = form.get("client_assertion") or form.get("client_secret")
+        if presented and application.public_client and not has_credential:
+            return errors.CREDENTIAL_UNWANTED()
         if form.get("client_assertion"):
             if form.get("client_assertion_type") != JWT_BEARER:
                 return errors.PARAMETER_MISSING(parameter="client_assertion_type")

@@ -136,6 +136,13 @@ CREDENTIAL_MISSING = Refusal(
     "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
     status=401,
 )
+CREDENTIAL_UNWANTED = Refusal(
+    700025,
+    _CLIENT,
+    "◐",
+    "Client is public so neither 'client_assertion' nor 'client_secret' should be presented.",
+    status=401,
+)
 SECRET_INVALID = Refusal(
     7000215,
     _CLIENT,
