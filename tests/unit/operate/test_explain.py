@@ -49,6 +49,12 @@ def test_prose_is_no_reply(run: Run) -> None:
     assert "Nothing in this text" in shown.output
 
 
+def test_the_name_of_an_entry_is_explained(run: Run) -> None:
+    shown = run("explain", "connector-not-matched")
+    assert shown.exit_code == 0
+    assert "Set-InboundConnector" in shown.output
+
+
 def test_words_need_no_quotes(run: Run) -> None:
     assert run("explain", *LOCKED.split()).exit_code == 0
 

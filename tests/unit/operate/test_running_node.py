@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,23 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         dead = nobody.getsockname()[1]
     (place / "posthouse.toml").write_text(NODE)
     (place / "flow.toml").write_text(FLOW.replace("2600", str(dead)))
-    running = subprocess.Popen([*POSTHOUSE, "run", "--dir", str(place)], stdout=subprocess.PIPE, text=True)
-    assert running.stdout is not None
-    assert running.stdout.readline().startswith("posthouse ready")
-    yield place
-    running.send_signal(signal.SIGTERM)
-    assert running.wait(30) == 0
+    with started(place):
+        yield place
     assert not (place / "control.sock").exists()
+
+
+@contextmanager
+def started(place: Path) -> Iterator[None]:
+    """A node runs in a process of its own."""
+    running = subprocess.Popen([*POSTHOUSE, "run", "--dir", str(place)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert running.stdout is not None
+        assert running.stdout.readline().startswith("posthouse ready")
+        yield
+    finally:
+        running.send_signal(signal.SIGTERM)
+        ended = running.wait(30)
+    assert ended == 0
 
 
 def test_the_node_says_what_it_is_doing(node: Path) -> None:
