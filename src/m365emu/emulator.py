@@ -132,6 +132,7 @@ class Emulator:
                 home=dir,
                 directory=self.directory,
                 desk=self._hosts.submission_desk,
+                mx_rate=self._hosts.exchanger_desk.rate,
                 store=self.store,
                 post=self.post,
                 lockout=lockout,

@@ -1,16 +1,19 @@
 """The limits that remember: messages a minute, recipients a day, submissions at once, failed logons.
 
 Purpose: keep the counts per mailbox. Source: "SMTP submission improvements" (30 messages a minute, three
-concurrent submissions), "Exchange Online limits" (10,000 recipients in a rolling 24 hours), Entra smart lockout.
-Shape: four small ledgers; the present moment and the limit are handed in with each question, so a limit can
-change at any time. All memory is bounded by the limits themselves. Leaves to others: the replies.
+concurrent submissions), "Exchange Online limits" (10,000 recipients in a rolling 24 hours, 3,600 messages received an
+hour), Entra smart lockout.
+Shape: five small ledgers; the present moment and the limit are handed in with each question, so a limit can
+change at any time. All memory is bounded, mostly by the limits themselves. Leaves to others: the replies.
 """
 
 from collections import deque
 from datetime import datetime, timedelta
 
 _MINUTE = timedelta(minutes=1)
+_HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
+_MOST_REMEMBERED = 100_000
 
 
 class MessageRate:
@@ -73,6 +76,30 @@ class RecipientQuota:
     def clear(self) -> None:
         self._uses.clear()
         self._totals.clear()
+
+
+class ReceivedMessages:
+    """Messages that mailboxes received in the last hour, and from whom."""
+
+    def __init__(self) -> None:
+        self._messages: dict[str, deque[tuple[datetime, str]]] = {}
+
+    def note(self, mailbox: str, sender: str, now: datetime) -> None:
+        """Count a message that was delivered."""
+        messages = self._messages.setdefault(mailbox, deque(maxlen=_MOST_REMEMBERED))
+        messages.append((now, sender))
+
+    def in_last_hour(self, mailbox: str, now: datetime, sender: str | None = None) -> int:
+        """Return how many messages of the last hour there are, of one sender or of all."""
+        messages = self._messages.get(mailbox)
+        while messages and messages[0][0] <= now - _HOUR:
+            messages.popleft()
+        if not messages:
+            return 0
+        return len(messages) if sender is None else sum(name == sender for _, name in messages)
+
+    def clear(self) -> None:
+        self._messages.clear()
 
 
 class OpenSubmissions:

@@ -1,65 +1,42 @@
 """The transport behind every way in: where a message that was accepted goes.
 
-Purpose: submission, the MX and Graph hand their messages over here, so that delivery, Sent Items and the message
-trace are decided once. Source: "How mail flow works in Exchange Online"; Set-Mailbox
--MessageCopyForSMTPClientSubmissionEnabled; Get-MessageTraceV2.
+Purpose: submission, the MX and Graph hand their messages over here, so that delivery, Sent Items, reports and the
+message trace are decided once. Source: "How mail flow works in Exchange Online"; Set-Mailbox
+-MessageCopyForSMTPClientSubmissionEnabled; Get-MessageTraceV2; Set-TransportConfig -MessageExpiration.
 Shape: `Post.accept` takes a `Parcel`, puts the message into folders and writes one `TraceRow` for each recipient.
-The envelope alone says who gets a message.
-Failures: `OSError` from a full disk, and then nothing was accepted. Leaves to others: refusals during the session.
+The envelope alone says who gets a message. Who does not get it is told to the sender by a report (`ndr`), when the
+sender has a mailbox here; the message itself then also lies in the folder `undeliverable`. What waits for another
+domain's servers is tried again until it expires.
+Failures: `OSError` from a full disk, and then nothing was accepted. Leaves to others: refusals during the session,
+each recipient's fate (`categorizer`).
 """
 
+import logging
 import secrets
 import uuid
 from collections import deque
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal, assert_never
 
+from m365emu.categorizer import Categorizer, Delivered, Failed, Fate, Waiting
 from m365emu.clock import Clock
 from m365emu.directory import Directory
-from m365emu.headers import Head
-from m365emu.mailbox import EXTERNAL, UNDELIVERABLE, MessageStore, Record, sent_items
+from m365emu.headers import read_head
+from m365emu.mailbox import UNDELIVERABLE, MessageStore, Record, sent_items
+from m365emu.ndr import notice, report
+from m365emu.parcel import Parcel as Parcel
 from m365emu.smtp.content import Content
 from m365emu.statistics import Statistics
-from m365emu.tenant import Tenant
-from m365emu.transcript import Transcript
 
 Status = Literal["Delivered", "Failed", "Pending", "Quarantined", "FilteredAsSpam", "Expanded"]
 """Message trace statuses that the emulator gives."""
 
 _MOST_ROWS = 200_000
+_MOST_WAITING = 1_000
+_RETRY = timedelta(minutes=15)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
-    """A message that was accepted, with all that is known of how it came.
-
-    Attributes:
-        tenant: whose mail it is: the sender's for submission, Graph and relay, the recipients' for anonymous mail.
-        mailbox: the mailbox that submitted it, empty for mail that nobody logged on for.
-        way: `LOGIN`, `XOAUTH2`, `Graph`, `connector:<name>` or `anonymous`.
-        is_internal: counts as sent from inside the organisation.
-        save_copy: a copy goes to the mailbox's Sent Items.
-        recipient_limit: beyond so many recipients nobody gets it, and the sender a report; 0 for no such limit.
-    """
-
-    tenant: Tenant
-    mailbox: str
-    way: str
-    sender: str
-    recipients: tuple[str, ...]
-    content: Content
-    head: Head
-    server: str
-    client: str = ""
-    tls_version: str = ""
-    session_id: str = ""
-    transcript: Transcript = field(default_factory=Transcript)
-    mail_parameters: dict[str, str] = field(default_factory=dict)
-    recipient_parameters: dict[str, dict[str, str]] = field(default_factory=dict)
-    is_internal: bool = True
-    save_copy: bool = False
-    recipient_limit: int = 0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +57,17 @@ class TraceRow:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A recipient who waits for another domain's servers, until the message expires."""
+
+    parcel: Parcel
+    record: Record
+    trace_id: str
+    expires: datetime
+    fate: Waiting
+
+
 class Post:
     """Delivers.
 
@@ -92,65 +80,177 @@ class Post:
         self._store = store
         self._statistics = statistics
         self._clock = clock
+        self._categorizer = Categorizer(directory)
+        self._waiting = 0
         self.trace: deque[TraceRow] = deque(maxlen=_MOST_ROWS)
 
     def accept(self, parcel: Parcel) -> Record:
-        """Take a message: folders, Sent Items, trace. Raises `OSError` when it could not be kept."""
-        record = self._record(parcel)
-        self._store.add(record, parcel.content, parcel.transcript, self._directory.tenant.limits)
+        """Take a message: folders, Sent Items, trace, reports. Raises `OSError` when it could not be kept."""
+        now = self._clock.now()
+        fates = self._categorizer.sort(parcel, now)
+        if self._waiting >= _MOST_WAITING:
+            fates = [fate.final if isinstance(fate, Waiting) else fate for fate in fates]
+        record = self._keep(parcel, _folders(parcel, fates))
+        self._categorizer.count(parcel, fates, now)
         self._statistics.accepted[parcel.mailbox or parcel.way] += 1
         trace_id = str(uuid.uuid4())
-        for recipient in parcel.recipients:
-            self.trace.append(self._row(parcel, record, trace_id, recipient))
+        for fate in fates:
+            self.trace.append(_row(parcel, record, trace_id, fate))
+        self._fail(parcel, record, [fate for fate in fates if isinstance(fate, Failed)])
+        expires = now + timedelta(seconds=parcel.tenant.limits.expiration_seconds)
+        for fate in fates:
+            if isinstance(fate, Waiting):
+                self._waiting += 1
+                self._wait(Attempt(parcel=parcel, record=record, trace_id=trace_id, expires=expires, fate=fate))
         return record
 
-    def _folders(self, parcel: Parcel) -> list[str]:
-        folders: dict[str, None] = {}
-        for recipient in parcel.recipients:
-            mailbox = self._directory.resolve(recipient)
-            internal = self._directory.is_internal(recipient)
-            folders[mailbox or (UNDELIVERABLE if internal else EXTERNAL)] = None
-        if parcel.save_copy and parcel.mailbox:
-            folders[sent_items(parcel.mailbox)] = None
-        return list(folders)
+    def reset_counters(self) -> None:
+        """Forget what was used of the limits on delivery."""
+        self._categorizer.clear()
 
-    def _record(self, parcel: Parcel) -> Record:
-        number = self._store.next_number()
-        content, head = parcel.content, parcel.head
-        return Record(
-            id=f"{number:08d}-{secrets.token_hex(4)}",
-            number=number,
-            received=self._clock.now(),
-            envelope_from=parcel.sender,
-            envelope_to=list(parcel.recipients),
-            mail_parameters=parcel.mail_parameters,
-            recipient_parameters=parcel.recipient_parameters,
-            folders=self._folders(parcel),
-            subject=head.subject,
-            message_id=head.message_id or f"<{uuid.uuid4()}@{parcel.server}>",
-            author=head.first("from")[:998],
-            size=content.size,
-            bare_line_feeds=content.has_bare_line_feeds,
-            bare_carriage_returns=content.has_bare_carriage_returns,
-            authentication=parcel.way,
-            mailbox=parcel.mailbox,
-            client_ip=parcel.client,
-            tls_version=parcel.tls_version,
-            session_id=parcel.session_id,
-        )
+    def _keep(self, parcel: Parcel, folders: list[str]) -> Record:
+        record = _record(parcel, folders, self._store.next_number(), self._clock.now())
+        self._store.add(record, parcel.content, parcel.transcript, self._directory.tenant.limits)
+        return record
 
-    def _row(self, parcel: Parcel, record: Record, trace_id: str, recipient: str) -> TraceRow:
-        known = self._directory.resolve(recipient) or not self._directory.is_internal(recipient)
-        return TraceRow(
-            id=trace_id,
-            tenant_id=parcel.tenant.id,
-            message_id=record.message_id,
-            received=record.received,
-            sender=parcel.sender,
-            recipient=recipient,
-            subject=record.subject,
-            status="Delivered" if known else "Failed",
-            from_ip=parcel.client,
-            to_ip="",
-            size=record.size,
+    def _fail(self, parcel: Parcel, record: Record, failures: list[Failed]) -> None:
+        """Tell the sender; nobody is told when the sender is nobody, lives elsewhere, or does not want to know."""
+        self._statistics.failed.update(failure.status for failure in failures)
+        wanted = tuple(failure for failure in failures if _is_wanted(parcel, failure.recipient))
+        sender = self._directory.resolve(parcel.sender) if parcel.sender else None
+        mailbox = self._directory.mailbox(sender) if sender else None
+        if not wanted or sender is None or mailbox is None or mailbox.full:
+            return
+        domain = (self._directory.tenant_of(sender) or parcel.tenant).domains[0]
+        octets = report(notice(parcel, record, wanted, domain, self._clock.now()))
+        told = replace(
+            parcel,
+            mailbox="",
+            way="report",
+            sender="",
+            recipients=(parcel.sender,),
+            content=_content(octets, self._store),
+            head=read_head(octets),
+            save_copy=False,
+            mail_parameters={},
+            recipient_parameters={},
         )
+        try:
+            kept = self._keep(told, [sender])
+        except OSError as error:
+            _log.error("a report could not be kept: %s", error.strerror)
+            return
+        self.trace.append(_row(told, kept, str(uuid.uuid4()), Delivered(recipient=parcel.sender, folder=sender)))
+
+    def _wait(self, attempt: Attempt) -> None:
+        moment = min(self._clock.now() + _RETRY, attempt.expires)
+        self._clock.call_at(moment, lambda: self._retry(attempt))
+
+    def _retry(self, attempt: Attempt) -> None:
+        """Try again: deliver, wait for another try, or give up."""
+        parcel, recipient = attempt.parcel, attempt.fate.recipient
+        fate = self._categorizer.retry(parcel.tenant.id, recipient)
+        if isinstance(fate, Waiting):
+            if self._clock.now() < attempt.expires:
+                self._wait(attempt)
+                return
+            fate = fate.final
+        self._waiting -= 1
+        if isinstance(fate, Delivered):
+            copy = replace(parcel, recipients=(recipient,), content=self._copy(attempt), save_copy=False)
+            try:
+                self._keep(copy, [fate.folder])
+            except OSError as error:
+                _log.error("a message could not be kept: %s", error.strerror)
+                return
+        else:
+            self._fail(parcel, attempt.record, [fate])
+        self._settle(attempt, fate)
+
+    def _settle(self, attempt: Attempt, fate: Fate) -> None:
+        """Replace the pending row of the trace."""
+        row = _row(attempt.parcel, attempt.record, attempt.trace_id, fate)
+        for place, old in enumerate(self.trace):
+            if old.id == row.id and old.recipient == row.recipient:
+                self.trace[place] = row
+                return
+
+    def _copy(self, attempt: Attempt) -> Content:
+        path = self._store.content_file(attempt.record.id)
+        return _content(path.read_bytes() if path is not None else attempt.parcel.content.head, self._store)
+
+
+def _content(octets: bytes, store: MessageStore) -> Content:
+    content = Content(limit=len(octets), directory=store.directory)
+    content.append(octets)
+    return content
+
+
+def _folders(parcel: Parcel, fates: list[Fate]) -> list[str]:
+    folders: dict[str, None] = {}
+    for fate in fates:
+        if not isinstance(fate, Waiting):
+            folders[fate.folder if isinstance(fate, Delivered) else UNDELIVERABLE] = None
+    if parcel.save_copy and parcel.mailbox:
+        folders[sent_items(parcel.mailbox)] = None
+    return list(folders)
+
+
+def _is_wanted(parcel: Parcel, recipient: str) -> bool:
+    wanted = parcel.parameter(recipient, "NOTIFY").upper()
+    return not wanted or "FAILURE" in wanted.split(",")
+
+
+def _record(parcel: Parcel, folders: list[str], number: int, now: datetime) -> Record:
+    content, head = parcel.content, parcel.head
+    return Record(
+        id=f"{number:08d}-{secrets.token_hex(4)}",
+        number=number,
+        received=now,
+        envelope_from=parcel.sender,
+        envelope_to=list(parcel.recipients),
+        mail_parameters=parcel.mail_parameters,
+        recipient_parameters=parcel.recipient_parameters,
+        folders=folders,
+        subject=head.subject,
+        message_id=head.message_id or f"<{uuid.uuid4()}@{parcel.server}>",
+        author=head.first("from")[:998],
+        size=content.size,
+        bare_line_feeds=content.has_bare_line_feeds,
+        bare_carriage_returns=content.has_bare_carriage_returns,
+        authentication=parcel.way,
+        mailbox=parcel.mailbox,
+        client_ip=parcel.client,
+        tls_version=parcel.tls_version,
+        session_id=parcel.session_id,
+    )
+
+
+def _row(parcel: Parcel, record: Record, trace_id: str, fate: Fate) -> TraceRow:
+    status, detail = _told(fate)
+    return TraceRow(
+        id=trace_id,
+        tenant_id=parcel.tenant.id,
+        message_id=record.message_id,
+        received=record.received,
+        sender=parcel.sender,
+        recipient=fate.recipient,
+        subject=record.subject,
+        status=status,
+        from_ip=parcel.client,
+        to_ip="",
+        size=record.size,
+        detail=detail,
+    )
+
+
+def _told(fate: Fate) -> tuple[Status, str]:
+    match fate:
+        case Delivered():
+            return "Delivered", ""
+        case Failed(diagnostic=diagnostic):
+            return "Failed", diagnostic
+        case Waiting(detail=detail):
+            return "Pending", detail
+        case _:
+            assert_never(fate)

@@ -21,6 +21,7 @@ class Statistics:
         self.refused: Counter[str] = Counter()
         self.refused_codes: Counter[str] = Counter()
         self.tokens: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
 
     def count_reply(self, reply: Reply) -> None:
         """Count a reply that refuses; others are not counted."""
@@ -32,7 +33,7 @@ class Statistics:
         """Begin again at zero."""
         for counter in (self.sessions, self.logons, self.accepted, self.delayed):
             counter.clear()
-        for counter in (self.refused, self.refused_codes, self.tokens):
+        for counter in (self.refused, self.refused_codes, self.tokens, self.failed):
             counter.clear()
 
     def report(self, most_concurrent: dict[str, int]) -> dict[str, object]:
@@ -48,4 +49,5 @@ class Statistics:
             "concurrency_refusals": self.refused["concurrency"],
             "most_concurrent_by_mailbox": dict(most_concurrent),
             "tokens": dict(self.tokens),
+            "failed_by_status": dict(self.failed),
         }

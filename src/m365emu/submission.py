@@ -23,7 +23,8 @@ from m365emu.intake import author_refusal, content_refusal
 from m365emu.limits import MessageRate, OpenSubmissions, RecipientQuota
 from m365emu.logon import Logons
 from m365emu.mailbox import MessageStore
-from m365emu.post import Parcel, Post
+from m365emu.parcel import Parcel
+from m365emu.post import Post
 from m365emu.replies import Reply
 from m365emu.smtp.commands import Path
 from m365emu.smtp.desk import LogonRefused, Submission, Tls, Visit

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -54,6 +55,29 @@ async def test_a_fifth_request_at_once_for_one_mailbox_is_throttled(graph: Graph
     body.go.set()
     assert [status for status, _, _ in await asyncio.gather(*slow)] == [202] * 4
     assert (await graph.send())[0] == 202
+
+
+async def test_a_client_that_goes_away_in_the_middle_gives_its_place_back(graph: GraphClient) -> None:
+    throttle = graph.emulator.control.parts.graph.throttle
+    for _ in range(6):
+        throttle.most.clear()
+        path = f"{USER}/sendMail"
+        slow = asyncio.create_task(graph.ask("POST", path, data=SlowBody()(), Content_Type="application/json"))
+        while throttle.most[RELAY] < 1:
+            await asyncio.sleep(0.001)
+        slow.cancel()
+        await asyncio.wait([slow])
+        while throttle.under_way(RELAY):
+            await asyncio.sleep(0.001)
+    assert (await graph.send())[0] == 202
+
+
+async def test_a_body_that_is_compressed_is_read_within_the_limit_and_a_broken_one_refused(graph: GraphClient) -> None:
+    path = f"{USER}/sendMail"
+    body = b'{"message": {"toRecipients": [{"emailAddress": {"address": "alice@contoso.example"}}]}}'
+    for data, status in ((gzip.compress(body), 202), (gzip.compress(b" " * 50_000_000), 413), (b"no gzip", 400)):
+        got = await graph.ask("POST", path, data=data, Content_Type="application/json", Content_Encoding="gzip")
+        assert got[0] == status, got
 
 
 async def test_requests_in_ten_minutes_are_counted_by_mailbox_and_the_wait_is_told(

@@ -121,9 +121,11 @@ def test_the_envelope_decides_who_gets_the_message_never_the_header(emulator: Em
         "external",
         "relay@contoso.example/sent",
     ]
-    assert folders(emulator) == [expected]
-    assert emulator.store.messages()[0].envelope_to == list(recipients)
-    assert emulator.content(emulator.store.messages()[0]) == content
+    report, record = emulator.store.messages()
+    assert (report.folders, report.authentication) == (["relay@contoso.example"], "report")
+    assert record.folders == expected
+    assert record.envelope_to == list(recipients)
+    assert emulator.content(record) == content
 
 
 def test_a_message_without_an_id_gets_one_in_the_reply_but_its_octets_stay(emulator: Emulator) -> None:

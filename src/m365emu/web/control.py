@@ -22,7 +22,7 @@ from m365emu.faults import Faults
 from m365emu.graph.service import Graph
 from m365emu.headers import read_head
 from m365emu.journal import Journal
-from m365emu.limits import Lockout
+from m365emu.limits import Lockout, MessageRate
 from m365emu.mailbox import MessageStore
 from m365emu.post import Parcel, Post
 from m365emu.scenario import Finding, Scenario, findings, read_scenario, scenario_names, start_time_line
@@ -61,6 +61,7 @@ class Parts:
     home: Path
     directory: Directory
     desk: SubmissionDesk
+    mx_rate: MessageRate
     store: MessageStore
     post: Post
     lockout: Lockout
@@ -181,6 +182,8 @@ class Control:
         self.parts.desk.rate.clear()
         self.parts.desk.quota.clear()
         self.parts.desk.open.clear()
+        self.parts.mx_rate.clear()
+        self.parts.post.reset_counters()
         self.parts.lockout.clear()
         if self.parts.graph is not None:
             self.parts.graph.throttle.clear()
