@@ -42,6 +42,8 @@ class EventKind(StrEnum):
     """The node ended during an attempt; the copy is due again."""
     LOGIN = "login"
     """Door: account, mechanism, result."""
+    EXPIRES = "credential_expires"
+    """No message: identity, what, ends_at, days_left, source."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,11 @@ def _tell_login(detail: Detail, recipient: str) -> str:
     return f"Log-in of {account or 'nobody'}" + (f": {result}" if result else "")
 
 
+def _tell_expires(detail: Detail, recipient: str) -> str:
+    what, identity, ends_at = (_value(detail, key) for key in ("what", "identity", "ends_at"))
+    return f"The {what or 'credential'} of the identity {identity} ends {_show_stored_time(ends_at)}"
+
+
 def _by_somebody(verb: str) -> Callable[[Detail, str], str]:
     def tell(detail: Detail, recipient: str) -> str:
         by = _value(detail, "by")
@@ -185,6 +190,7 @@ _TELLERS: Mapping[EventKind, _Teller] = {
     EventKind.NOT_BOUNCED: (_always("The sender was not told"), ()),
     EventKind.LEASE_RETURNED: (_always("The node ended during an attempt; due again"), ()),
     EventKind.LOGIN: (_tell_login, ("account", "result")),
+    EventKind.EXPIRES: (_tell_expires, ("what", "identity", "ends_at")),
 }
 
 _LABELS: Mapping[str, str] = {

@@ -1,0 +1,147 @@
+"""A certificate is replaced: the new one is used once Entra knows it, and not before."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.scenario.deliver import entra
+from tests.unit.deliver.vaults import MemoryVault
+
+from m365emu.applications import KeyCertificate
+from m365emu.clock import SystemClock
+from m365emu.emulator import Emulator, prepare
+from posthouse.decide.flow import Flow
+from posthouse.decide.identities import Certificate
+from posthouse.deliver.expiry import Expiry, ExpiryWatch
+from posthouse.deliver.identity_duties import IdentityDuties
+from posthouse.deliver.rotation import NewCertificate, Rotation, RotationProblem
+from posthouse.deliver.secrets import Secret, SecretOpener
+from posthouse.deliver.tokens import TokenSource
+
+
+@pytest.fixture
+async def emulator(tmp_path: Path) -> AsyncIterator[Emulator]:
+    entra.write_credentials(tmp_path)
+    prepare(tmp_path / "emulator", SystemClock())
+    async with Emulator(tmp_path / "emulator", tenant=entra.tenant()) as running:
+        yield running
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> SecretOpener:
+    async def none(_: str) -> None:
+        return None
+
+    return SecretOpener(none, tmp_path)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def tokens(secrets: SecretOpener) -> TokenSource:
+    return TokenSource(secrets, vault=MemoryVault(), clock=now)
+
+
+def upload(emulator: Emulator, pem: str) -> None:
+    """What the Entra administrator does."""
+    application = emulator.tenant.applications[entra.CLIENT]
+    known = msgspec.structs.replace(application, certificates=(*application.certificates, KeyCertificate(pem=pem)))
+    applications = {**emulator.tenant.applications, entra.CLIENT: known}
+    emulator.directory.replace(msgspec.structs.replace(emulator.tenant, applications=applications))
+
+
+FORMS = {
+    "PEM with key": {"certificate": "both.pem"},
+    "PEM and a key of its own": {"certificate": "app.crt", "key": "app.key"},
+    "PEM with a passphrase": {"certificate": "locked.pem", "passphrase": "file:passphrase"},
+    "PFX": {"certificate": "app.pfx", "passphrase": "file:passphrase"},
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+async def test_the_old_certificate_serves_until_the_new_one_is_proven(
+    emulator: Emulator, tokens: TokenSource, secrets: SecretOpener, tmp_path: Path, form: dict[str, str]
+) -> None:
+    placed = {key: tmp_path / v if key in ("certificate", "key") else v for key, v in form.items()}
+    identity = Certificate(
+        name="app",
+        tenant=entra.TENANT_ID,
+        client_id=entra.CLIENT,
+        authority=emulator.authority,
+        ca=emulator.ca,
+        **placed,  # type: ignore[arg-type]
+    )
+    rotation = Rotation(tokens, secrets, now)
+    assert isinstance(await rotation.finish(identity, "smtp"), RotationProblem)
+    old = identity.certificate.read_bytes()
+
+    made = await rotation.begin(identity)
+    assert isinstance(made, NewCertificate) and not made.in_use
+    assert made.file.stat().st_mode & 0o777 == 0o600
+    assert b"PRIVATE" not in made.public.read_bytes()
+    assert timedelta(days=364) < made.ends_at - now() < timedelta(days=366)
+    assert await rotation.begin(identity) == made, "a second order shows what waits"
+
+    early = await rotation.finish(identity, "smtp")
+    assert isinstance(early, RotationProblem) and "AADSTS700027" in early.reason
+    assert identity.certificate.read_bytes() == old
+    assert isinstance(await tokens.token(identity, "smtp"), Secret)
+
+    upload(emulator, made.public.read_text())
+    done = await rotation.finish(identity, "smtp")
+    assert isinstance(done, NewCertificate) and done.in_use, done
+    assert done.sha256 == made.sha256 and not rotation.is_pending(identity)
+    assert identity.certificate.stat().st_mode & 0o777 == 0o600
+    (kept,) = tmp_path.glob("*.old-*")
+    assert kept.read_bytes() == old
+    assert isinstance(await tokens.token(identity, "graph"), Secret)
+    if form.get("passphrase"):
+        assert b"BEGIN PRIVATE" not in identity.certificate.read_bytes()
+
+
+async def test_the_daily_duty_takes_a_new_certificate_into_use(
+    emulator: Emulator, tokens: TokenSource, secrets: SecretOpener, tmp_path: Path
+) -> None:
+    identity = Certificate(
+        name="app",
+        tenant=entra.TENANT_ID,
+        client_id=entra.CLIENT,
+        authority=emulator.authority,
+        ca=emulator.ca,
+        certificate=tmp_path / "both.pem",
+    )
+    flow = Flow(identity=(identity,))
+
+    async def record(_: object) -> None:
+        return None
+
+    watch = ExpiryWatch(
+        flow=lambda: flow, tokens=tokens, secrets=secrets, vault=MemoryVault(), clock=now, record=record
+    )
+    rotation = Rotation(tokens, secrets, now)
+    duties = IdentityDuties(flow=lambda: flow, tokens=tokens, watch=watch, rotation=rotation)
+    made = await rotation.begin(identity)
+    assert isinstance(made, NewCertificate)
+    await duties.do()
+    assert rotation.is_pending(identity)
+    upload(emulator, made.public.read_text())
+    await duties.do()
+    assert not rotation.is_pending(identity)
+    known = await watch.known(identity)
+    assert isinstance(known, Expiry) and known.days_left >= 363
+
+
+async def test_a_directory_that_cannot_be_written_is_named(
+    emulator: Emulator, tokens: TokenSource, secrets: SecretOpener, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "gone", ignore_errors=True)
+    identity = Certificate(name="app", tenant="t", client_id="c", certificate=tmp_path / "gone" / "app.pem")
+    problem = await Rotation(tokens, secrets, now).begin(identity)
+    assert isinstance(problem, RotationProblem) and "no such file" in problem.reason
