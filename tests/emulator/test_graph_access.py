@@ -1,5 +1,6 @@
 """Who gets in at Graph: tokens, permissions, scoped roles, and the form of a refusal."""
 
+import inspect
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,8 @@ from tests.emulator.graph_client import RELAY, GraphClient, code, to
 from tests.emulator.talk import CLIENT_ID, TENANT_ID, make_token
 
 from m365emu.clock import ManualClock
+from m365emu.fidelity import read_fidelity
+from m365emu.graph import errors
 
 MESSAGES = f"/users/{RELAY}/messages"
 
@@ -196,3 +199,12 @@ async def test_a_second_tenant_is_judged_by_its_own_mailboxes(graph: GraphClient
     assert (await graph.send(user="info@fabrikam.example"))[0] == 404
     assert (await graph.send(toRecipients=[to("info@fabrikam.example")]))[0] == 202
     assert len(graph.emulator.store.messages("info@fabrikam.example")) == 1
+
+
+def test_every_refusal_of_graph_stands_on_the_page_of_fidelity() -> None:
+    covered = {reason for fact in read_fidelity().facts for reason in fact.reasons}
+    makers = [make for name, make in inspect.getmembers(errors, inspect.isfunction) if not name.startswith("_")]
+    assert len(makers) > 20
+    for make in makers:
+        values = [1 if name == "seconds" else "x" for name in inspect.signature(make).parameters]
+        assert make(*values).reason in covered, make.__name__

@@ -12,6 +12,7 @@ from tests.emulator.talk import logged_on
 
 from m365emu.mailbox import sent_items
 
+_TOO_MANY_FIELDS = "InvalidInternetMessageHeaderCollection"
 MIME = (
     b"From: relay@contoso.example\r\nTo: alice@contoso.example\r\nSubject: Hi\r\n"
     b"Message-ID: <m1@device>\r\n\r\nText\r\n"
@@ -206,6 +207,7 @@ async def test_the_message_id_can_be_replaced_as_some_users_saw_it(graph: GraphC
         ({"subject": {"a": 1}}, "RequestBodyRead"),
         ({"importance": "urgent"}, "RequestBodyRead"),
         ({"attachments": [{"name": "a", "contentBytes": "%%%"}]}, "RequestBodyRead"),
+        ({"internetMessageHeaders": [{"name": f"x-{n}", "value": ""} for n in range(6)]}, _TOO_MANY_FIELDS),
         ({"internetMessageHeaders": [{"name": "Bcc", "value": "x@y.example"}]}, "InvalidInternetMessageHeader"),
         ({"internetMessageHeaders": [{"name": "x-a: b\r\nBcc", "value": "x"}]}, "InvalidInternetMessageHeader"),
     ],

@@ -3,7 +3,7 @@
 Purpose: build the header and the body that the properties of a message mean. Source: "message resource type",
 "fileAttachment resource type"; RFC 5322 3.6, RFC 2047. Shape: `new_item` for a whole message, `changed_item` for a
 PATCH; unknown properties are refused with the service's words, read-only ones are passed over.
-internetMessageHeaders takes only names that begin with `x-`. Failures: `GraphError`.
+internetMessageHeaders takes at most five, whose names begin with `x-`. Failures: `GraphError`.
 Leaves to others: who may send (`sending`).
 """
 
@@ -22,7 +22,7 @@ from m365emu.graph.item import Attachment, Field, Item, header_text, text_item
 
 _ADDRESS = re.compile(r"[^\s@<>(),;:\\\"\[\]\x00-\x1f\x7f]{1,64}@[^\s@<>(),;:\\\"\[\]\x00-\x1f\x7f]{1,255}")
 _MOST_RECIPIENTS = 5_000
-_MOST_HEADERS = 200
+_MOST_HEADERS = 5
 _READ_ONLY = frozenset(
     (
         *("id", "changeKey", "createdDateTime", "lastModifiedDateTime", "receivedDateTime", "sentDateTime"),
@@ -212,7 +212,11 @@ def _importance(importance: str) -> list[tuple[str, bytes | None]]:
 
 def _own_fields(headers: list[InternetHeader]) -> list[Field]:
     if len(headers) > _MOST_HEADERS:
-        raise errors.GraphError(400, "InvalidInternetMessageHeaderCollection", "Maximum number of headers exceeded.")
+        raise errors.GraphError(
+            400,
+            "InvalidInternetMessageHeaderCollection",
+            f"Maximum number of headers in one message should be less than or equal to {_MOST_HEADERS}.",
+        )
     for header in headers:
         if not re.fullmatch(r"[xX]-[!-9;-~]{1,60}", header.name):
             raise errors.GraphError(

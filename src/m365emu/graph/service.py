@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
-from aiohttp import web
+from aiohttp import ClientError, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from m365emu.clock import Clock
 from m365emu.directory import Directory
@@ -127,6 +128,8 @@ class Graph:
                 raise errors.no_such_segment(call.path[-1] if call.path else "")
             if call.method not in ("PUT", "GET", "DELETE"):
                 raise errors.method_not_allowed()
+            if (fault := self._faults.take("graph")) is not None:
+                raise _fault_error(fault)
             return await self._attachments.upload(replace(call, params={"session": call.path[5]}))
         except GraphError as error:
             return self._refused(call, error)
@@ -220,10 +223,13 @@ def _reader(request: web.Request) -> Read:
         if (request.content_length or 0) > limit:
             raise errors.request_too_large()
         pieces = bytearray()
-        async for piece in request.content.iter_any():
-            pieces += piece
-            if len(pieces) > limit:
-                raise errors.request_too_large()
+        try:
+            async for piece in request.content.iter_any():
+                pieces += piece
+                if len(pieces) > limit:
+                    raise errors.request_too_large()
+        except (HttpProcessingError, ClientError, ConnectionError, web.RequestPayloadError) as error:
+            raise GraphError(400, "BadRequest", "The request body could not be read.") from error
         return bytes(pieces)
 
     return read

@@ -81,6 +81,10 @@ class Throttle:
         """Count a message-trace query; raises `GraphError`."""
         self._traces.use((tenant_id, ""), 1, now, limits.trace_requests_per_5_minutes)
 
+    def under_way(self, mailbox: str) -> int:
+        """Return how many requests for a mailbox are being answered."""
+        return sum(count for (_, name), count in self._open.items() if name == mailbox)
+
     def clear(self) -> None:
         """Forget what was counted; what is open stays open."""
         for window in (self._requests, self._octets, self._traces):
