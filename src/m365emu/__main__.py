@@ -3,7 +3,7 @@
 Purpose: prepare a directory and run the emulator in it; the commands that talk to a running one are in `commands`.
 Shape: exit code 0 done, 1 something in the way (and why, on one line), 2 used wrong. `run` prints one line that begins
 with `m365emu ready` and then serves until SIGTERM or SIGINT. Every option can come from the environment, as
-`M365EMU_SUBMISSION` and so on.
+`M365EMU_SUBMISSION` and so on. The servers are imported where they are started: the other commands answer at once.
 """
 
 import asyncio
@@ -12,16 +12,18 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from m365emu.clock import OffsetClock, SystemClock
 from m365emu.commands import COMMANDS, directory_option, give_up
-from m365emu.emulator import Emulator, prepare
 from m365emu.scenario import ScenarioError, read_scenario
 from m365emu.tenant import TenantError
 from m365emu.tenant_file import read_tenant, tenant_file
+
+if TYPE_CHECKING:
+    from m365emu.emulator import Emulator
 
 Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
 
@@ -47,9 +49,11 @@ def main() -> None:
 
 
 @main.command()
-@directory_option(required=True)
+@directory_option()
 def init(directory: Path) -> None:
     """Write certificates and a first tenant.toml, and end."""
+    from m365emu.emulator import prepare
+
     try:
         prepare(directory, SystemClock())
         read_tenant(tenant_file(directory))
@@ -70,7 +74,7 @@ def _listen(name: str, default: str | None, what: str) -> Callable[[Wrapped], Wr
 
 
 @main.command()
-@directory_option(required=True)
+@directory_option()
 @_listen("submission", "127.0.0.1:2587", "SMTP submission, as smtp.office365.com.")
 @_listen("mx", None, f"SMTP, as the MX. [default: port {_MX_PORT}, or a free one if --submission has port 0]")
 @_listen("https", "127.0.0.1:2443", "Entra and Graph.")
@@ -89,6 +93,8 @@ def run(
     seed: int | None,
 ) -> None:
     """Run until SIGTERM or SIGINT; on the first start, write what `init` writes."""
+    from m365emu.emulator import Emulator
+
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="m365emu: %(message)s")
     try:
         emulator = Emulator(
@@ -108,7 +114,7 @@ def run(
         give_up(error)
 
 
-async def _run(emulator: Emulator) -> None:
+async def _run(emulator: "Emulator") -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

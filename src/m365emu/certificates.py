@@ -2,9 +2,9 @@
 
 Purpose: TLS that a client can verify by trusting one file, `ca.pem`. Source: RFC 5280 4.2.
 Shape: `ensure_certificates` makes what is missing and gives the paths; a server certificate that ends within
-thirty days, or lacks a name, is made anew. The certificate names the hosts that clients would meet in reality, so that a test may
-point those names at this machine; therefore the CA must never be trusted by a whole computer, and its key stays
-readable by its owner only. Failures: `OSError`, or `ValueError` for files that do not parse.
+thirty days, or lacks a name, is made anew. The certificate names the hosts that clients would meet in reality, so
+that a test may point those names at this machine; therefore the CA must never be trusted by a whole computer, and
+its key stays readable by its owner only. Failures: `OSError`, or `ValueError` for files that do not parse.
 """
 
 import ipaddress
@@ -22,9 +22,13 @@ from m365emu.tenant_file import write_private
 
 HOSTS = (
     "localhost",
+    "m365emu",
+    "host.docker.internal",
     "smtp.office365.com",
     "smtp-hve.office365.com",
+    "smtp-legacy.office365.com",
     "outlook.office365.com",
+    "*.mail.protection.outlook.com",
     "login.microsoftonline.com",
     "graph.microsoft.com",
     "smtp.office365.us",

@@ -35,13 +35,13 @@ def give_up(error: object) -> NoReturn:
     raise SystemExit(1)
 
 
-def directory_option(*, required: bool) -> Callable[[_Command], _Command]:
+def directory_option() -> Callable[[_Command], _Command]:
     """Return the option `--dir`."""
     return click.option(
         "--dir",
         "directory",
-        required=required,
-        default=None if required else Path("emulator"),
+        default=Path("emulator"),
+        show_default=True,
         envvar="M365EMU_DIR",
         type=click.Path(path_type=Path, file_okay=False),
         help="Where everything is kept.",
@@ -51,7 +51,7 @@ def directory_option(*, required: bool) -> Callable[[_Command], _Command]:
 def _remote(command: _Command) -> _Command:
     """Add what says which emulator is meant."""
     url = click.option("--url", default="", envvar="M365EMU_URL", help="The inbox's address, instead of --dir.")
-    return directory_option(required=False)(url(command))
+    return directory_option()(url(command))
 
 
 def call(directory: Path, url: str, method: str, path: str, body: object = None) -> Any:
