@@ -35,6 +35,7 @@ class _Entra(_Identity):
     client_id: str = Field(description="Application (client) id.", min_length=1)
     authority: str | None = Field(default=None, description="Default: that of the cloud, with the tenant.")
     ca: Path | None = Field(default=None, description="PEM file of further authorities, for the authority and Graph.")
+    graph: str | None = Field(default=None, description="Base of Graph; default: the cloud's.")
 
 
 class ClientSecret(_Entra):
@@ -62,6 +63,7 @@ class ManagedIdentity(_Identity):
     tenant: str = Field(default="", description="For budgets and messages to people; Azure knows it.")
     client_id: str | None = Field(default=None, description="Of a user-assigned identity.")
     ca: Path | None = Field(default=None, description="PEM file of further authorities for Graph.")
+    graph: str | None = Field(default=None, description="Base of Graph; default: the cloud's.")
 
 
 class Workload(_Entra):

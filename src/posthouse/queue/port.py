@@ -1,8 +1,8 @@
-"""What the queue asks of the layer above it: carry a job, write a notice."""
+"""What the queue asks of the layer above it: carry a job, find out what became of one, write a notice."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -111,3 +111,66 @@ class NoticeWriter(Protocol):
         self, message: Message, successes: Sequence[RecipientFailure], now: datetime, seed: int
     ) -> Message | str:
         """Delivered or relayed, for NOTIFY=SUCCESS."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """Copies of one message whose answer was lost in one attempt.
+
+    Attributes:
+        message: Without its content.
+        recipients: By index.
+        mailboxes: That may have sent them; empty where none did.
+        since: When the answer was lost; aware UTC.
+        has_delivered: Other copies of the message went the same way and arrived, so that a copy in Sent Items may be
+            theirs.
+    """
+
+    message: Message
+    recipients: Mapping[int, Address]
+    mailboxes: tuple[str, ...]
+    since: datetime
+    has_delivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The other side has the message.
+
+    Attributes:
+        where: ``Sent Items of a@b``, ``the message trace (Delivered)``.
+        at: When the other side took it, where it says so.
+    """
+
+    where: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The other side does not show the message.
+
+    Attributes:
+        is_final: It would by now: the message never arrived, and may be sent again.
+        reason: Where was looked.
+    """
+
+    is_final: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CannotLook:
+    """Nobody here can find out; `reason` says what is missing."""
+
+    reason: str
+
+
+Looked = Found | NotFound | CannotLook
+
+
+class Verifier(Protocol):
+    """Finds out what became of a message whose answer was lost. Implemented by ``deliver.graph.verify``."""
+
+    async def look_up(self, way: Way, lost: Lost, now: datetime) -> Mapping[int, Looked]:
+        """Look for the message; one answer for each recipient. Never raises for what a network can do."""
