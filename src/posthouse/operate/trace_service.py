@@ -197,13 +197,17 @@ def _step(line: Line, event: Event) -> StoryStep:
 
 
 def _explanation(event: Event) -> ReplyExplanation | None:
-    """What a refusal means: by the entry that the classification named, else by its words."""
-    if event.kind not in _REFUSALS:
-        return None
-    named = explanation_named(str(event.detail.get("explanation") or ""))
-    if named is not None:
-        return named
-    return explanation_of(str(event.detail.get("reply") or event.detail.get("reason") or ""))
+    """What a refusal means: by the entry that was named, by its words, or by the words to connectors tried before."""
+    detail = event.detail
+    texts: list[str] = []
+    if event.kind in _REFUSALS:
+        named = explanation_named(str(detail.get("explanation") or ""))
+        if named is not None:
+            return named
+        texts = [str(detail.get("reply") or ""), str(detail.get("reason") or "")]
+    tried = detail.get("tried")
+    texts += tried if isinstance(tried, list) else []
+    return next((known for known in map(explanation_of, texts) if known is not None), None)
 
 
 def _at_the_door(event: Event) -> DoorEvent:

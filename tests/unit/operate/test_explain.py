@@ -22,7 +22,7 @@ def test_a_known_reply_is_explained_and_ends_with_0(run: Run) -> None:
     for words in (
         "locked",
         "Who must act: the Entra administrator",
-        "Update-MgUser",
+        "Get-MgAuditLogSignIn",
         "before somebody has acted",
         "certain",
     ):
