@@ -107,45 +107,48 @@ class Emulator:
         self.submission = self.mx = self.authority = self.graph = self.inbox = ""
         self.clock, self._scenario, self._seed = clock, scenario, seed
         self.faults, self.statistics = Faults(), Statistics()
-        self.journal, addresses = Journal(), ClientAddresses()
+        self.journal, self._addresses, self._lockout = Journal(), ClientAddresses(), Lockout()
         self.directory = Directory(tenant or read_tenant(tenant_file(dir)))
         self.store = MessageStore(dir / "mail")
         self.post = Post(self.directory, self.store, self.statistics, clock)
-        self.tokens = tokens = TokenMaker(dir / "token-key.pem", clock.now)
-        lockout = Lockout()
-        self._hosts = SmtpHosts(
-            home=dir,
+        self.tokens = TokenMaker(dir / "token-key.pem", clock.now)
+        self._hosts = self._build_hosts(certificates)
+        self.host, self.exchanger = self._hosts.submission, self._hosts.exchanger
+        self.control = Control(self._parts())
+        self._build_web(certificates, clock)
+
+    def _build_hosts(self, certificates: Certificates) -> SmtpHosts:
+        return SmtpHosts(
+            home=self._dir,
             certificates=certificates,
             directory=self.directory,
-            logons=Logons(self.directory, tokens, lockout, clock),
+            logons=Logons(self.directory, self.tokens, self._lockout, self.clock),
             store=self.store,
             post=self.post,
             faults=self.faults,
             statistics=self.statistics,
-            addresses=addresses,
+            addresses=self._addresses,
             journal=self.journal,
-            clock=clock,
+            clock=self.clock,
         )
-        self.host, self.exchanger = self._hosts.submission, self._hosts.exchanger
-        self.control = Control(
-            Parts(
-                home=dir,
-                directory=self.directory,
-                desk=self._hosts.submission_desk,
-                mx_rate=self._hosts.exchanger_desk.rate,
-                store=self.store,
-                post=self.post,
-                lockout=lockout,
-                tokens=tokens,
-                faults=self.faults,
-                statistics=self.statistics,
-                journal=self.journal,
-                addresses=addresses,
-                connections=(self.host, self.exchanger),
-                clock=clock,
-            )
+
+    def _parts(self) -> Parts:
+        return Parts(
+            home=self._dir,
+            directory=self.directory,
+            desk=self._hosts.submission_desk,
+            mx_rate=self._hosts.exchanger_desk.rate,
+            store=self.store,
+            post=self.post,
+            lockout=self._lockout,
+            tokens=self.tokens,
+            faults=self.faults,
+            statistics=self.statistics,
+            journal=self.journal,
+            addresses=self._addresses,
+            connections=(self.host, self.exchanger),
+            clock=self.clock,
         )
-        self._build_web(certificates, clock)
 
     def _build_web(self, certificates: Certificates, clock: Clock) -> None:
         parts = self.control.parts
