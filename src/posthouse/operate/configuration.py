@@ -15,7 +15,7 @@ from pydantic import Field
 from posthouse.decide.flow import Flow
 from posthouse.mail.settings import Settings
 from posthouse.operate.problem import Problem
-from posthouse.operate.settings import ControlSettings, LogSettings
+from posthouse.operate.settings import AlertSettings, ControlSettings, LogSettings
 from posthouse.queue.settings import QueueSettings
 from posthouse.receive.settings import ListenerSettings, LoginSettings, TlsSettings
 from posthouse.store.settings import StoreSettings
@@ -36,6 +36,7 @@ class NodeSettings(Settings):
     trace: RetentionSettings = RetentionSettings()
     protocol_log: ProtocolLogSettings = ProtocolLogSettings()
     control: ControlSettings = ControlSettings()
+    alerts: AlertSettings = AlertSettings()
     log: LogSettings = LogSettings()
 
 

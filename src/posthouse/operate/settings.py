@@ -1,4 +1,4 @@
-"""Settings of the operator's side: ``[control]`` and ``[log]`` in posthouse.toml."""
+"""Settings of the operator's side: ``[control]``, ``[alerts]`` and ``[log]`` in posthouse.toml."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from posthouse.decide.patterns import Mailbox
 from posthouse.mail.settings import Settings
 from posthouse.operate.names import DEFAULT_SOCKET
 
@@ -22,6 +23,15 @@ class ControlSettings(Settings):
         default="operators", description="Who may hand in mail with `posthouse send`: operators, or every local user."
     )
     max_message: int = Field(default=157286400, ge=1, description="Largest message taken here, in octets.")
+
+
+class AlertSettings(Settings):
+    """Mail to the operator: mailboxes that rest, credentials that end."""
+
+    to: tuple[Mailbox, ...] = Field(default=(), description="Who is told; empty means nobody.")
+    sender: Mailbox | None = Field(
+        default=None, description="In From; an address that the connector may send as. Default: the postmaster."
+    )
 
 
 class LogSettings(Settings):

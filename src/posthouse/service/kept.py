@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
 
+import structlog
+
 from posthouse.decide.policy import Policy
+from posthouse.deliver.identities import open_identities
+from posthouse.deliver.secrets import SecretOpener
 from posthouse.operate.configuration import Configuration
+from posthouse.queue.budget import Budgets
 from posthouse.queue.control import QueueLevers
 from posthouse.queue.guard import Guard
 from posthouse.queue.intake import Intake, NoMemory
@@ -25,6 +31,8 @@ from posthouse.receive.server import Receiver
 from posthouse.store.port import StoreUnavailable
 from posthouse.store.sealing import SealBroken, Sealer, load_key
 from posthouse.store.sqlite.store import SqliteStore
+
+log = structlog.get_logger()
 
 NODE = "node"
 """Owner of leases in an embedded store, which only one node uses."""
@@ -75,6 +83,22 @@ def make_store(configuration: Configuration) -> SqliteStore:
     return SqliteStore(settings.directory, node=NODE, inline_octets=settings.inline)
 
 
+def open_secrets(configuration: Configuration, store: SqliteStore, sealer: Sealer) -> SecretOpener:
+    """Opens the references of a configuration."""
+
+    async def look_up(name: str) -> str | None:
+        sealed = await store.secret(name)
+        if sealed is None:
+            return None
+        try:
+            return sealer.open(sealed, f"secret:{name}").decode()
+        except SealBroken as error:
+            log.error("node.secret_not_opened", name=name, reason=str(error))
+            return None
+
+    return SecretOpener(look_up, configuration.directory)
+
+
 class OfflineParts:
     """What commands work on while no node runs."""
 
@@ -85,6 +109,15 @@ class OfflineParts:
         guard.look(0)
         self.store, self.sealer = store, sealer
         self.queue = QueueLevers(store, clock=utc_now)
+        self.budgets = Budgets(store, is_internal=policy.router.is_internal, clock=utc_now)
+        self.identities = open_identities(
+            flow=lambda: configuration.flow,
+            store=store,
+            sealer=sealer,
+            secrets=open_secrets(configuration, store, sealer),
+            clock=utc_now,
+            monotonic=time.monotonic,
+        )
         self.accounts = Accounts(store, sealer, clock=utc_now, keeps_cram_secrets=node.login.allow_cram_md5)
         intake = Intake(store, NoMemory(), guard, policy, node.queue, clock=utc_now, random=SystemRandom())
         receiver = Receiver(
@@ -123,7 +156,9 @@ async def offline(configuration: Configuration) -> AsyncIterator[OfflineParts]:
     try:
         await store.open()
         try:
-            yield OfflineParts(configuration, store, open_sealer(configuration))
+            parts = OfflineParts(configuration, store, open_sealer(configuration))
+            await parts.budgets.open()
+            yield parts
         finally:
             await store.close()
     finally:

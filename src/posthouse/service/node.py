@@ -21,10 +21,12 @@ from posthouse import __version__
 from posthouse.config import ConfigurationRefused, judge_flow, load
 from posthouse.decide.outbound import Outbound
 from posthouse.decide.policy import Policy
+from posthouse.decide.ways import Way
 from posthouse.deliver.bounce import NoticeWriter
-from posthouse.deliver.secrets import SecretOpener
+from posthouse.deliver.graph.verify import GraphClients, GraphVerifier
+from posthouse.deliver.identities import open_identities
+from posthouse.deliver.identity_duties import PERIOD
 from posthouse.deliver.smtp import SessionLog
-from posthouse.deliver.tokens import TokenSource
 from posthouse.deliver.worker import Worker
 from posthouse.mail.address import Address
 from posthouse.net.certificates import KeptOld
@@ -42,13 +44,14 @@ from posthouse.queue.intake import Intake
 from posthouse.queue.settings import Cadence
 from posthouse.queue.settle import Settler
 from posthouse.queue.sweep import Sweep, reroute
+from posthouse.queue.verify import Verification
 from posthouse.receive.accounts import Accounts
 from posthouse.receive.local import LocalDesk
 from posthouse.receive.server import Receiver, open_certificates
-from posthouse.service.kept import NODE, make_store, open_sealer, utc_now
+from posthouse.service.alerts import Alerts
+from posthouse.service.kept import NODE, make_store, open_sealer, open_secrets, utc_now
 from posthouse.service.sendlog import SendLog
 from posthouse.store.port import QueueFilter, StoreUnavailable
-from posthouse.store.sealing import SealBroken
 from posthouse.trace.protocol_log import ProtocolLog
 
 log = structlog.get_logger()
@@ -87,7 +90,7 @@ class Node:
         self.store = make_store(configuration)
         self._guard = Guard(node.store.directory, node.store.free_space_floor, node.queue.max_open)
         self._protocol_log = ProtocolLog(node.protocol_log, hostname=node.hostname, version=__version__)
-        policy = Policy(configuration.flow)
+        policy = self._policy = Policy(configuration.flow)
         self._build_queue(policy)
         self._build_receiver(policy)
         self._build_levers()
@@ -100,16 +103,35 @@ class Node:
         self._settler = Settler(
             self.store, notices, node.queue, clock=self._clock, random=self._random, on_final=self._count_final
         )
-        self.budgets = Budgets(
-            self.store, is_internal=policy.router.is_internal, clock=self._clock, on_room=self._has_room
+        self._alerts = Alerts(
+            node.alerts,
+            hostname=node.hostname,
+            postmaster=postmaster,
+            intake=lambda: self.intake,
+            clock=self._clock,
         )
-        secrets = SecretOpener(self._open_secret, self._configuration.directory)
-        self.tokens = TokenSource(secrets, monotonic=loop.time, clock=self._clock)
+        self.budgets = Budgets(
+            self.store,
+            is_internal=policy.router.is_internal,
+            clock=self._clock,
+            on_pause=self._alerts.paused,
+            on_room=self._has_room,
+        )
+        secrets = open_secrets(self._configuration, self.store, self.sealer)
+        self.identities = open_identities(
+            flow=lambda: self._configuration.flow,
+            store=self.store,
+            sealer=self.sealer,
+            secrets=secrets,
+            clock=self._clock,
+            monotonic=loop.time,
+            on_warning=self._alerts.expires,
+        )
         self._worker = Worker(
             hostname=node.hostname,
             budgets=self.budgets,
             secrets=secrets,
-            tokens=self.tokens,
+            tokens=self.identities.tokens,
             random=self._random,
             is_own=self._is_own,
             open_log=self._open_send_log,
@@ -130,6 +152,16 @@ class Node:
             self.store, self._dispatcher, self._guard, policy, node.queue, clock=self._clock, random=self._random
         )
         self._settler.connect(self._intake)
+        self._graph = GraphClients(self.identities.tokens)
+        self._verification = Verification(
+            self.store,
+            self._settler,
+            GraphVerifier(self._graph),
+            way_named=self._way_named,
+            clock=self._clock,
+            wake=self._dispatcher.wake,
+            cadence=self._cadence,
+        )
         self._sweep = Sweep(
             self.store,
             self._settler,
@@ -141,7 +173,11 @@ class Node:
             keep_content=node.trace.keep_content,
             keep_trace=node.trace.keep,
             cadence=self._cadence,
-            duties=((self._cadence.retire, self.budgets.forget_old),),
+            duties=(
+                (self._cadence.retire, self.budgets.forget_old),
+                (self._cadence.verify, self._verification.look),
+                (PERIOD.total_seconds(), self.identities.duties.do),
+            ),
         )
 
     def _build_receiver(self, policy: Policy) -> None:
@@ -213,6 +249,7 @@ class Node:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._worker.close()
+        await self._graph.close()
         await self._control.close()
         await self.store.close()
         self._protocol_log.close()
@@ -229,6 +266,8 @@ class Node:
         )
         refusal = self._guard.refusal()
         blocked = tuple(f"{hop} is blocked: {reason}" for hop, reason in self._dispatcher.troubles.items())
+        resting = tuple(f"{who.partition(':')[2]} rests: {p.reason}" for who, p in self.budgets.pauses.items())
+        full = tuple(f"{hop} waits for room: {reason}" for hop, reason in self._dispatcher.resting.items())
         return NodeStatus(
             version=__version__,
             hostname=node.hostname,
@@ -238,7 +277,7 @@ class Node:
             listeners=listeners,
             flow_revision=self._flow_revision,
             open_copies=self._guard.open_copies,
-            warnings=(*self._warnings, *((refusal[1],) if refusal else ()), *blocked[:MAX_SHOWN]),
+            warnings=(*self._warnings, *((refusal[1],) if refusal else ()), *(*resting, *blocked, *full)[:MAX_SHOWN]),
         )
 
     async def reload(self, *, by: str) -> Reloaded:
@@ -254,7 +293,10 @@ class Node:
             return Reloaded(flow_revision=self._flow_revision, problems=problems)
         await self._note_flow(fresh.flow_text, by=by)
         policy = Policy(fresh.flow)
+        self._policy = policy
         self.budgets.is_internal = policy.router.is_internal
+        # Whoever changes the flow or a secret wants to see it tried.
+        await self.budgets.resume()
         self._intake.set_policy(policy)
         self._receiver.set_policy(policy)
         troubled = list(self._dispatcher.troubles)
@@ -298,15 +340,8 @@ class Node:
             await asyncio.sleep(CERTIFICATE_LOOK_SECONDS)
             self._receiver.reload_certificates()
 
-    async def _open_secret(self, name: str) -> str | None:
-        sealed = await self.store.secret(name)
-        if sealed is None:
-            return None
-        try:
-            return self.sealer.open(sealed, f"secret:{name}").decode()
-        except SealBroken as error:
-            log.error("node.secret_not_opened", name=name, reason=str(error))
-            return None
+    def _way_named(self, name: str) -> Way | None:
+        return self._policy.ways.get(name)
 
     def _has_room(self) -> None:
         self._dispatcher.wake()
