@@ -107,6 +107,7 @@ async def test_lists_are_cut_into_pages_that_lead_to_each_other(graph: GraphClie
         "$select=flavour",
         "$orderby=flavour",
         "$apply=everything",
+        "$expand=attachments",
     ],
 )
 async def test_a_query_that_makes_no_sense_is_refused(graph: GraphClient, query: str) -> None:
@@ -173,6 +174,25 @@ async def test_a_draft_is_written_changed_and_sent(graph: GraphClient) -> None:
     assert b"outside" not in graph.emulator.content(record)
     (sent,) = (await graph.get(SENT))["value"]
     assert sent["subject"] == "Better" and not sent["isDraft"]
+
+
+async def test_a_draft_has_its_message_id_from_the_beginning_and_keeps_it(graph: GraphClient) -> None:
+    for keeps in (True, False):
+        graph.emulator.control.patch({"assumptions": {"graph_keeps_message_id": keeps}})
+        key = await graph.draft()
+        draft = await graph.get(f"{USER}/messages/{key}")
+        assert draft["internetMessageId"].endswith(".PROD.OUTLOOK.COM>")
+        assert draft["from"]["emailAddress"]["address"] == RELAY
+        assert (await graph.ask("POST", f"{USER}/messages/{key}/send"))[0] == 202
+        found = await graph.get(filtered(SENT, f"internetMessageId eq '{draft['internetMessageId']}'"))
+        assert len(found["value"]) == 1
+
+
+async def test_a_json_message_may_name_itself_when_that_is_assumed(graph: GraphClient) -> None:
+    graph.emulator.control.patch({"assumptions": {"graph_takes_internet_message_id": True}})
+    await graph.send(internetMessageId="<mine@relay>")
+    (sent,) = (await graph.get(SENT))["value"]
+    assert sent["internetMessageId"] == "<mine@relay>"
 
 
 async def test_a_draft_without_recipients_stays_when_it_cannot_be_sent(graph: GraphClient) -> None:
@@ -347,3 +367,8 @@ async def test_drafts_are_bounded(graph: GraphClient) -> None:
     graph.emulator.control.patch({"limits": {"stored_octets": 10_000}})
     assert (await graph.ask("POST", f"{USER}/messages", {"body": {"content": "x" * 20_000}}))[0] == 400
     await graph.draft()
+    graph.emulator.control.patch({"limits": {"stored_octets": 8 * MEGABYTE}})
+    key = await graph.draft()
+    _, session = await upload_session(graph, key, 4 * MEGABYTE)
+    assert (await upload_session(graph, key, 4 * MEGABYTE))[0] == 400
+    assert (await put(graph, session["uploadUrl"], b"x" * 4 * MEGABYTE, 0, 4 * MEGABYTE))[0] == 201

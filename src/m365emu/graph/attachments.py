@@ -131,10 +131,10 @@ class Attachments:
         upload = self._drafts.begin_upload(
             draft,
             _announced(wanted, now),
-            wanted.size,
             application=caller.client_id,
             now=now,
             life=timedelta(seconds=limits.graph_upload_session_seconds),
+            most_octets=limits.stored_octets,
         )
         url = f"{_place(call.origin, upload)}/AttachmentSessions('{upload.id}')?authtoken={upload.key}"
         shown = {
@@ -187,12 +187,13 @@ class Attachments:
             self._drafts.end_upload(upload)
             raise errors.item_not_found()
         attachment = replace(upload.attachment, source=upload.path)
+        # The session goes first, or its octets would be counted twice.
+        self._drafts.end_upload(upload, keep_file=True)
         try:
             self._drafts.attach(draft, attachment, self._clock.now(), self._limits(upload.mailbox).stored_octets)
         except errors.GraphError:
-            self._drafts.end_upload(upload)
+            upload.path.unlink(missing_ok=True)
             raise
-        self._drafts.end_upload(upload, keep_file=True)
         location = f"{_place(call.origin, upload)}/Attachments('{_key(attachment)}')"
         return Answer(status=201, headers={"Location": location})
 

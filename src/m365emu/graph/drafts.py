@@ -120,13 +120,21 @@ class Drafts:
             self.end_upload(upload)
 
     def begin_upload(
-        self, draft: Draft, attachment: Attachment, size: int, *, application: str, now: datetime, life: timedelta
+        self,
+        draft: Draft,
+        attachment: Attachment,
+        *,
+        application: str,
+        now: datetime,
+        life: timedelta,
+        most_octets: int,
     ) -> Upload:
-        """Open a session for an attachment of an announced size; raises `GraphError` when too many are open."""
+        """Open a session for an attachment of the size announced; raises `GraphError` when there is no room."""
         for old in [upload for upload in self._uploads.values() if upload.expires <= now]:
             self.end_upload(old)
         if len(self._uploads) >= _MOST_UPLOADS:
             raise errors.too_many_requests(60)
+        self._check_room(attachment.size, most_octets)
         upload = Upload(
             id=str(uuid.uuid4()),
             key=secrets.token_urlsafe(32),
@@ -134,7 +142,7 @@ class Drafts:
             mailbox=draft.mailbox,
             application=application,
             attachment=attachment,
-            size=size,
+            size=attachment.size,
             expires=now + life,
             path=self._directory / f"attachment-{secrets.token_hex(8)}",
         )
@@ -160,7 +168,9 @@ class Drafts:
             self.remove(draft)
 
     def _check_room(self, octets: int, most_octets: int) -> None:
-        if octets > 0 and sum(draft.octets for draft in self._drafts.values()) + octets > most_octets:
+        kept = sum(draft.octets for draft in self._drafts.values())
+        announced = sum(upload.size for upload in self._uploads.values())
+        if octets > 0 and kept + announced + octets > most_octets:
             raise errors.mailbox_full()
 
 

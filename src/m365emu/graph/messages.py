@@ -51,7 +51,7 @@ class Messages:
             save_copy = _truth(body.get("saveToSentItems", True))
             if "message" not in body:
                 raise errors.unreadable_body("The parameter 'Message' is required and was not given.")
-            item = self._json_item(caller, body["message"])
+            item = self._json_item(caller, mailbox, body["message"])
         await self._sender.send(call, caller, mailbox, item, save_copy=save_copy)
         return Answer(status=202)
 
@@ -62,7 +62,8 @@ class Messages:
         if call.content_type == "text/plain":
             item = await self._mime_item(call, caller, mailbox)
         else:
-            item = self._json_item(caller, await json_body(call, self._limits(mailbox).graph_request_octets))
+            body = await json_body(call, self._limits(mailbox).graph_request_octets)
+            item = self._json_item(caller, mailbox, body)
         draft = self._folders.drafts.add(mailbox, item, self._clock.now(), self._limits(mailbox).stored_octets)
         return self._shown(call, mailbox, self._folders.view_of(draft), status=201)
 
@@ -150,11 +151,12 @@ class Messages:
         item = read_item(octets)
         if item is None:
             raise errors.mime_invalid()
-        return item
+        keeps = caller.tenant.assumptions.graph_keeps_message_id
+        return self._sender.completed(caller, mailbox, item, keeps_message_id=keeps)
 
-    def _json_item(self, caller: Caller, value: object) -> Item:
-        message = read_message(value)
-        return new_item(message, self._clock.now(), takes_message_id=_takes_message_id(caller))
+    def _json_item(self, caller: Caller, mailbox: str, value: object) -> Item:
+        item = new_item(read_message(value), self._clock.now(), takes_message_id=_takes_message_id(caller))
+        return self._sender.completed(caller, mailbox, item, keeps_message_id=True)
 
     def _shown(self, call: Call, mailbox: str, view: View, *, status: int = 200, basic: bool = False) -> Answer:
         query = Query.read(call, names=PROPERTIES, filterable=FILTERABLE, type_name=TYPE, usual=1, most=_LARGEST_PAGE)

@@ -18,7 +18,7 @@ from m365emu.graph.call import Call
 from m365emu.graph.filters import Condition, parse
 
 T = TypeVar("T")
-_KNOWN = {"$filter", "$select", "$orderby", "$top", "$skip", "$skiptoken", "$count", "$expand"}
+_KNOWN = {"$filter", "$select", "$orderby", "$top", "$skip", "$skiptoken", "$count"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,10 +72,22 @@ class Sender:
         if refuses and _QUOTED_PRINTABLE.search(octets):
             raise errors.mime_invalid()
 
+    def completed(self, caller: Caller, mailbox: str, item: Item, *, keeps_message_id: bool) -> Item:
+        """Return the item with the fields that Exchange gives every new message: From and Message-ID."""
+        if not item.values("from"):
+            name = self._mailbox(mailbox).name
+            author = f'"{name}" <{mailbox}>' if name.isascii() and name.replace(" ", "").isalnum() else mailbox
+            item = replace(item, fields=(("From", author.encode()), *item.fields))
+        if not item.values("message-id") or not keeps_message_id:
+            message_id = f"<{uuid.uuid4().hex.upper()}@{self._server(caller, '')}>"
+            item = replace(item, fields=item.replacing("Message-ID", message_id.encode()))
+        return item
+
     async def send(self, call: Call, caller: Caller, mailbox: str, item: Item, *, save_copy: bool) -> None:
-        """Send an item from a mailbox; raises `GraphError`, and then nothing was sent."""
+        """Send an item that is complete from a mailbox; raises `GraphError`, and then nothing was sent."""
         self._check_mailbox(mailbox)
-        item = self._completed(caller, mailbox, item)
+        if not item.values("date"):
+            item = replace(item, fields=(*item.fields, ("Date", format_datetime(self._clock.now()).encode())))
         envelope = self._envelope(caller, mailbox, item)
         content = await self._content(mailbox, item)
         try:
@@ -93,20 +105,6 @@ class Sender:
             raise errors.outbound_spam(mailbox.spam_verdict)
         if mailbox.full:
             raise errors.mailbox_full()
-
-    def _completed(self, caller: Caller, mailbox: str, item: Item) -> Item:
-        """Add the fields that every message has: From, Date and Message-ID."""
-        now = self._clock.now()
-        if not item.values("from"):
-            name = self._mailbox(mailbox).name
-            author = f'"{name}" <{mailbox}>' if name.isascii() and name.replace(" ", "").isalnum() else mailbox
-            item = replace(item, fields=(("From", author.encode()), *item.fields))
-        if not item.values("date"):
-            item = replace(item, fields=(*item.fields, ("Date", format_datetime(now).encode())))
-        if not item.values("message-id") or not caller.tenant.assumptions.graph_keeps_message_id:
-            message_id = f"<{uuid.uuid4().hex.upper()}@{self._server(caller, '')}>"
-            item = replace(item, fields=item.replacing("Message-ID", message_id.encode()))
-        return item
 
     def _envelope(self, caller: Caller, mailbox: str, item: Item) -> Envelope:
         authors, senders = _texts(item, "from"), _texts(item, "sender")
