@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from posthouse.microsoft.excerpt import MAX_FINDINGS
-from posthouse.microsoft.replies import entry_named
+from posthouse.microsoft.excerpt import MAX_UNKNOWN
+from posthouse.microsoft.replies import catalogue, entry_named
 from posthouse.operate.explanation import explain
+from posthouse.wire.report import MAX_RECIPIENTS
 
 
 def one_input(data: bytes) -> None:
     """Explain the octets."""
     explained = explain(data)
-    assert len(explained.findings) <= max(MAX_FINDINGS, 200)
+    assert len(explained.findings) <= max(MAX_UNKNOWN + len(catalogue()), MAX_RECIPIENTS)
     for finding in explained.findings:
         assert finding.count > 0
         assert finding.explanation is None or entry_named(finding.explanation.id) is not None

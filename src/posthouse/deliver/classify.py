@@ -175,16 +175,16 @@ def classify_session(failure: SessionFailure) -> Deferred:
 def _without_session(failure: SessionFailure) -> Deferred:
     """No server spoke SMTP to us; an authority that refused a token may stand in the cause."""
     entry = _known(failure.cause) if failure.stage is Stage.AUTH else None
-    reason = f"{_STAGE_NAMES[failure.stage]} failed: {failure.cause}"
-    if entry is None:
-        is_glitch = failure.stage in (Stage.CONNECT, Stage.GREETING, Stage.HELLO) and not failure.is_ours
-        return Deferred(reason=reason, scope=Scope.HOP, is_glitch=is_glitch)
+    what = entry.title if entry is not None else f"{_STAGE_NAMES[failure.stage]} failed"
+    is_about_identity = bool(failure.account) or (entry is not None and entry.retry.scope is Scope.MAILBOX)
+    is_early = failure.stage in (Stage.CONNECT, Stage.GREETING, Stage.HELLO)
     return Deferred(
-        reason=f"{entry.title}: {failure.cause}",
-        scope=Scope.MAILBOX if entry.retry.scope is Scope.MAILBOX else Scope.HOP,
-        retry_after=entry.retry.after,
-        needs_operator=entry.retry.needs_operator,
-        explanation_id=entry.id,
+        reason=f"{what}: {failure.cause}",
+        scope=Scope.MAILBOX if is_about_identity else Scope.HOP,
+        retry_after=failure.retry_after or (entry.retry.after if entry is not None else None),
+        is_glitch=is_early and not failure.is_ours,
+        needs_operator=failure.needs_operator or (entry is not None and entry.retry.needs_operator),
+        explanation_id=entry.id if entry is not None else "",
     )
 
 

@@ -17,9 +17,11 @@ from posthouse.microsoft.replies import Match, find, find_statement
 from posthouse.microsoft.statement import Statement, statements
 
 MAX_TEXT = 5_000_000
-MAX_FINDINGS = 100
+MAX_UNKNOWN = 100
+"""Replies that nobody knows, of different kinds; what is known is never left out."""
 MAX_RECORD = 16_384
 _FEW_RECORDS = 5
+_PARTICULARS = re.compile(r"<[^<>]{0,300}>|\[[^\[\]]{0,300}\]|[^\s]{0,64}[@\d][^\s]{0,200}")
 _LINE_BEGINS = re.compile(
     r"\d{4}-\d\d-\d\d[T ]|\d{1,2}[./]\d{1,2}[./]\d{2,4}[ ,]|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d|\[?\d\d:\d\d:\d\d"
     r"|#[A-Z]|[CS]: |[<>]{1,3} |<- |-> |<~|DEBUG|INFO|WARN|ERROR|[A-Za-z-]{1,40}: (?:dns|rfc822|smtp|failed)\b"
@@ -53,6 +55,7 @@ def findings(text: str) -> tuple[Finding, ...]:
     """
     counted: dict[str, Finding] = {}
     positive: list[Finding] = []
+    unknown = 0
     all_records = [record for record in records(text[:MAX_TEXT]) if _TELLING.search(record) or len(text) < MAX_RECORD]
     is_short = len(all_records) <= _FEW_RECORDS
     for record in all_records:
@@ -60,12 +63,13 @@ def findings(text: str) -> tuple[Finding, ...]:
             if match is None and _is_positive(statement):
                 positive.append(Finding(statement, None))
                 continue
-            key = match.entry.id if match is not None else str(statement)
+            key = match.entry.id if match is not None else _likeness(statement)
             before = counted.get(key)
             if before is not None:
                 counted[key] = Finding(before.statement, before.match, before.count + 1)
-            elif len(counted) < MAX_FINDINGS:
+            elif match is not None or unknown < MAX_UNKNOWN:
                 counted[key] = Finding(statement, match)
+                unknown += match is None
     return tuple(counted.values()) or tuple(positive[:1])
 
 
@@ -105,6 +109,11 @@ def _read(record: str, is_short: bool) -> Iterator[tuple[Statement, Match | None
     for statement in found:
         if statement.enhanced or (statement.code is not None and is_short):
             yield statement, None
+
+
+def _likeness(statement: Statement) -> str:
+    """The same for replies that differ in addresses and numbers only."""
+    return f"{statement.code} {statement.enhanced} {_PARTICULARS.sub('', statement.text[:400])}"
 
 
 def _is_positive(statement: Statement) -> bool:

@@ -130,7 +130,7 @@ async def test_a_wrong_secret_waits_with_the_authoritys_words_and_without_the_se
     wrong.write_text("planted-wrong-secret")
     result = await one(worker, by_token(emulator, wrong), scan())
     assert isinstance(result.outcome, Deferred)
-    assert result.outcome.scope is Scope.HOP
+    assert result.outcome.scope is Scope.MAILBOX and result.outcome.needs_operator
     assert "AADSTS7000215" in result.outcome.reason
     assert "planted-wrong-secret" not in repr(result)
 

@@ -209,6 +209,15 @@ def test_a_login_that_would_do_harm_is_not_tried_again_before_a_person_acted(
     assert result.retry_after == timedelta(hours=1)
 
 
+def test_an_identity_without_a_token_rests_alone_for_as_long_as_the_authority_says() -> None:
+    minutes = timedelta(minutes=7)
+    failure = SessionFailure(
+        AUTH, "no token", is_ours=True, account="identity", needs_operator=True, retry_after=minutes
+    )
+    result = classify_session(failure)
+    assert (result.scope, result.needs_operator, result.retry_after) == (MAILBOX, True, minutes)
+
+
 def test_a_token_that_the_authority_refuses_is_explained() -> None:
     cause = "no token: invalid_client: AADSTS7000222: The provided client secret keys for app 'x' are expired."
     result = classify_session(SessionFailure(AUTH, cause, is_ours=True))

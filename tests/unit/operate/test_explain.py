@@ -83,6 +83,18 @@ def test_a_log_is_read_from_standard_input_and_each_reply_is_told_once(run: Run)
     assert [f["count"] for f in found["findings"]] == [2, 1, 1]
 
 
+def test_replies_that_differ_in_addresses_only_are_told_once_and_hide_nothing(run: Run) -> None:
+    lines = [f"2026-11-20T08:15:02Z,<,450 4.2.0 <user{n}@example.net>: Greylisted for {n} s,\n" for n in range(500)]
+    lines += [
+        f"2026-11-20T08:15:02Z,<,450 4.2.{n} Word{chr(97 + n % 26)}{chr(97 + n // 26)} later,\n" for n in range(300)
+    ]
+    log = "".join(lines) + f"2026-11-20T08:15:02Z,<,{LOCKED},\n"
+    found = json.loads(run("explain", "-", "--json", stdin=log.encode()).output)["findings"]
+    assert found[0]["count"] == 500
+    assert found[-1]["explanation"]["id"] == "login-account-locked"
+    assert len(found) == 101
+
+
 def test_a_file_of_powershell_in_utf16_is_read(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "error.txt"
     file.write_text(LOCKED, encoding="utf-16")
