@@ -8,6 +8,7 @@ from tests.emulator.talk import CLIENT_ID, TENANT_ID, Talk, b64, bearer, logged_
 
 from m365emu.clock import ManualClock
 from m365emu.emulator import Emulator
+from m365emu.smtp.desk import Tls
 
 SUFFIX = r"[FR0P281CA0042.DEUP281.PROD.OUTLOOK.COM 2025-11-23T12:00:00.031Z "
 
@@ -60,11 +61,28 @@ def log_on_by_token(emulator: Emulator, token: str, user: str = "relay@contoso.e
             {"mailboxes": {"relay@contoso.example": {"account": "password-expired"}}},
             "user password has expired. ",
         ),
+        (
+            {"mailboxes": {"relay@contoso.example": {"mfa": True}}},
+            "the request did not meet the criteria to be authenticated successfully. Contact your administrator. ",
+        ),
+        (
+            {"mailboxes": {"relay@contoso.example": {"kind": "shared"}}},
+            "account has an issue. Contact your administrator. ",
+        ),
+        ({"switches": {"federated_sign_in": "unreachable"}}, "federated STS service was unreachable. "),
+        ({"switches": {"federated_sign_in": "insecure"}}, "the federated STS URL does not support HTTPS. "),
     ],
 )
 def test_each_policy_refuses_in_its_own_words(emulator: Emulator, patch: dict[str, object], sentence: str) -> None:
     emulator.control.patch(patch)
     assert log_on(emulator).startswith(f"535 5.7.139 Authentication unsuccessful, {sentence}{SUFFIX}")
+
+
+@pytest.mark.parametrize("code", [550, 535])
+def test_passwords_end_with_the_announced_words_and_tokens_go_on(emulator: Emulator, code: int) -> None:
+    emulator.control.patch({"switches": {"basic_authentication_retired": True}, "assumptions": {"retired_code": code}})
+    assert log_on(emulator) == f"{code} 5.7.30 Basic authentication is not supported for Client Submission."
+    assert log_on_by_token(emulator, make_token(emulator))[0].startswith("235 ")
 
 
 def test_a_mailbox_may_be_allowed_where_the_organisation_is_not(emulator: Emulator) -> None:
@@ -195,6 +213,26 @@ def test_old_tls_is_refused_at_auth_and_the_session_ends(emulator: Emulator, ver
         f"Visit https://aka.ms/smtp_auth_tls. {SUFFIX}"
     )
     assert talk.send(b"NOOP\r\n") == []
+
+
+def auth_over_old_tls(emulator: Emulator, server_name: str) -> str:
+    talk = Talk(emulator)
+    talk.send(b"EHLO client.example\r\nSTARTTLS\r\n")
+    talk.session.secured(Tls(version="TLSv1.1", cipher="AES128-SHA", server_name=server_name))
+    talk.send(b"EHLO client.example\r\n")
+    reply = talk.say(f"AUTH LOGIN {b64('relay@contoso.example')}")
+    return talk.say(b64("relay-password")) if reply.startswith("334 ") else reply
+
+
+def test_the_legacy_host_takes_old_tls_where_the_organisation_opted_in(emulator: Emulator) -> None:
+    legacy = "smtp-legacy.office365.com"
+    assert auth_over_old_tls(emulator, legacy).startswith(
+        f"550 5.7.67 TLS 1.0 and 1.1 are not supported for your organization. {SUFFIX}"
+    )
+    emulator.control.patch({"switches": {"allow_legacy_tls_clients": True}})
+    assert auth_over_old_tls(emulator, legacy) == "235 2.7.0 Authentication successful"
+    assert auth_over_old_tls(emulator, "") == "235 2.7.0 Authentication successful"
+    assert auth_over_old_tls(emulator, "smtp.office365.com").startswith("421 4.7.66 ")
 
 
 def test_logons_are_counted_by_mechanism(emulator: Emulator) -> None:
