@@ -173,10 +173,16 @@ def classify_session(failure: SessionFailure) -> Deferred:
 
 
 def _without_session(failure: SessionFailure) -> Deferred:
-    """No server spoke SMTP to us; an authority that refused a token may stand in the cause."""
+    """No server spoke SMTP to us; an authority that refused a token may stand in the cause.
+
+    An authority that cannot be reached is like a host that cannot: it says nothing about the identity.
+    """
     entry = _known(failure.cause) if failure.stage is Stage.AUTH else None
     what = entry.title if entry is not None else f"{_STAGE_NAMES[failure.stage]} failed"
-    is_about_identity = bool(failure.account) or (entry is not None and entry.retry.scope is Scope.MAILBOX)
+    was_told = failure.needs_operator or failure.retry_after is not None
+    is_about_identity = (bool(failure.account) and was_told) or (
+        entry is not None and entry.retry.scope is Scope.MAILBOX
+    )
     is_early = failure.stage in (Stage.CONNECT, Stage.GREETING, Stage.HELLO)
     return Deferred(
         reason=f"{what}: {failure.cause}",

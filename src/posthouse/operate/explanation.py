@@ -103,7 +103,7 @@ def _of_recipient(recipient: ReportedRecipient) -> list[ReplyFinding]:
         match = find(text) if text else None
         if match is not None:
             return [_shown(Finding(match.statement, match), recipient.address)]
-    said = f"{recipient.status} {recipient.diagnostic or recipient.action}".strip()
+    said = recipient.diagnostic or f"{recipient.status} {recipient.action}".strip()
     general = status_words(None, recipient.status)
     if recipient.action == "failed" and recipient.status.startswith("4"):
         general = f"{general}; nobody tries any more".lstrip("; ")

@@ -52,7 +52,7 @@ def by_token(emulator: Emulator, secret: Path, **settings: object) -> Way:
         tenant=emulator.tenant.id,
         client_id=emulator.client_id,
         client_secret=f"file:{secret}",
-        authority=emulator.authority,
+        authority=str(settings.pop("authority", emulator.authority)),
         ca=emulator.ca,
     )
     return submission(emulator, app, **settings)
