@@ -28,6 +28,7 @@ from m365emu.ndr import notice, report
 from m365emu.parcel import Parcel as Parcel
 from m365emu.smtp.content import Content
 from m365emu.statistics import Statistics
+from m365emu.tenant import Tenant
 
 Status = Literal["Delivered", "Failed", "Pending", "Quarantined", "FilteredAsSpam", "Expanded"]
 """Message trace statuses that the emulator gives."""
@@ -103,6 +104,10 @@ class Post:
                 self._waiting += 1
                 self._wait(Attempt(parcel=parcel, record=record, trace_id=trace_id, expires=expires, fate=fate))
         return record
+
+    def external_recipients_used(self, tenant: Tenant) -> int:
+        """Return how many external recipients of the last 24 hours count for the tenant now."""
+        return self._categorizer.externals.used(tenant.id, self._clock.now())
 
     def reset_counters(self) -> None:
         """Forget what was used of the limits on delivery."""

@@ -19,9 +19,13 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from m365emu.clock import Clock
-from m365emu.mailbox import MessageStore
+from m365emu.directory import Directory
+from m365emu.mailbox import EXTERNAL, MessageStore
 from m365emu.tenant import Tenant
 from m365emu.web.orders import Order, OrderFault
+
+REPORT = "report"
+"""How a report about mail that failed says it came."""
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _DURATION = re.compile(r"(?:\d{1,6}[dhms] ?){1,4}")
@@ -176,13 +180,13 @@ def _carry_out_all(orders: tuple[Order, ...], carry_out: Callable[[Order], objec
         carry_out(order)
 
 
-def findings(expect: Expect, store: MessageStore, report: dict[str, Any]) -> list[Finding]:
+def findings(expect: Expect, store: MessageStore, directory: Directory, report: dict[str, Any]) -> list[Finding]:
     """Compare what is there with what is expected.
 
     Args:
         report: the statistics as `Control.report` gives them.
     """
-    pairs = [(record.message_id, to.lower()) for record in store.messages() for to in record.envelope_to]
+    pairs = _delivered(store, directory)
     distinct = len(set(pairs))
     counts = store.count()
     found = []
@@ -201,6 +205,17 @@ def findings(expect: Expect, store: MessageStore, report: dict[str, Any]) -> lis
     return found
 
 
+def _delivered(store: MessageStore, directory: Directory) -> list[tuple[str, str]]:
+    """Return Message-ID and recipient of all that reached somebody; reports of failures do not count."""
+    return [
+        (record.message_id, to.lower())
+        for record in store.messages()
+        if record.authentication != REPORT
+        for to in record.envelope_to
+        if (directory.resolve(to) or EXTERNAL) in record.folders
+    ]
+
+
 def _finding(what: str, bounds: int | Bounds, found: int) -> Finding:
     if isinstance(bounds, int):
         return Finding(what=what, expected=str(bounds), found=found, met=found == bounds)
@@ -210,10 +225,18 @@ def _finding(what: str, bounds: int | Bounds, found: int) -> Finding:
 
 
 def _at(report: dict[str, Any], path: str) -> int:
-    """Return the number at a dotted path; what is not there is 0, and of a table the sum counts."""
+    """Return the number at a dotted path; what is not there is 0, and of a table the sum counts.
+
+    A key may hold dots itself: the longest one that is there is taken.
+    """
     value: Any = report
-    for name in path.split("."):
-        value = value.get(name, 0) if isinstance(value, dict) else 0
+    words = path.split(".")
+    while words:
+        table = value if isinstance(value, dict) else {}
+        length = next((n for n in range(len(words), 0, -1) if ".".join(words[:n]) in table), 0)
+        if not length:
+            return 0
+        value, words = table[".".join(words[:length])], words[length:]
     return sum(value.values()) if isinstance(value, dict) else int(value)
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import pytest
 from tests.emulator.talk import Talk, bearer, logged_on, logged_on_by_token, make_token
 
@@ -140,7 +141,20 @@ def test_one_message_to_several_recipients_in_several_transactions_is_no_duplica
     for recipient in ("alice@contoso.example", "bob@contoso.example", "Alice@contoso.example"):
         logged_on(emulator).submit(recipients=(recipient,))
     expect = Expect(delivered=2, duplicates=Bounds(min=1, max=1), folders={"alice@contoso.example": 2, "external": 0})
-    assert all(finding.met for finding in findings(expect, emulator.store, emulator.control.report()))
+    assert all(
+        finding.met for finding in findings(expect, emulator.store, emulator.directory, emulator.control.report())
+    )
+
+
+def test_mail_that_failed_and_the_report_of_it_are_not_counted_as_delivered(emulator: Emulator) -> None:
+    emulator.control.patch({"limits": {"external_recipients_per_day": 1}})
+    for number in range(3):
+        content = b"From: relay@contoso.example\r\nMessage-ID: <%d@x>\r\n\r\n" % number
+        logged_on(emulator).submit(content, recipients=("someone@elsewhere.example",))
+    expect = Expect(delivered=1, duplicates=0, folders={"external": 1, "relay@contoso.example": 2})
+    expect = msgspec.structs.replace(expect, statistics={"failed_by_status.5.7.233": 2})
+    found = findings(expect, emulator.store, emulator.directory, emulator.control.report())
+    assert [finding for finding in found if not finding.met] == []
 
 
 def test_expectations_look_at_refusals_tokens_and_any_key_of_the_statistics(emulator: Emulator) -> None:
@@ -150,11 +164,17 @@ def test_expectations_look_at_refusals_tokens_and_any_key_of_the_statistics(emul
     met = Expect(
         refused={"sequence": 1, "concurrency": 0},
         tokens={"issued": 0},
-        statistics={"accepted": 1, "logons": 1, "logons.XOAUTH2": Bounds(min=1), "nothing.like.it": 0},
+        statistics={
+            "accepted": 1,
+            "accepted_by_mailbox.relay@contoso.example": 1,
+            "logons": 1,
+            "logons.XOAUTH2": Bounds(min=1),
+            "nothing.like.it": 0,
+        },
     )
     missed = Expect(refused={"sequence": 0}, statistics={"accepted": Bounds(max=0), "logons.LOGIN": Bounds(min=1)})
-    assert [f.met for f in findings(met, emulator.store, report)] == [True] * 7
-    assert [f.met for f in findings(missed, emulator.store, report)] == [False] * 3
+    assert [f.met for f in findings(met, emulator.store, emulator.directory, report)] == [True] * 8
+    assert [f.met for f in findings(missed, emulator.store, emulator.directory, report)] == [False] * 3
 
 
 @pytest.mark.parametrize(

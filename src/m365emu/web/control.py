@@ -214,7 +214,7 @@ class Control:
         scenario = read_scenario(name, self.parts.directory.tenant) if name else self.scenario
         if scenario is None:
             return []
-        return findings(scenario.expect, self.parts.store, self.report())
+        return findings(scenario.expect, self.parts.store, self.parts.directory, self.report())
 
     def _reset(self) -> dict[str, object]:
         self.parts.faults.clear()

@@ -27,6 +27,8 @@ def state_of(control: Control) -> dict[str, Any]:
             "domains": list(tenant.domains),
             "licences": tenant.licences,
             "trial": tenant.trial,
+            "external_recipients_today": parts.post.external_recipients_used(tenant),
+            "external_recipients_allowed": tenant.external_recipients_per_day,
             "others": [other.name for other in tenant.others.values()],
         },
         "changed_switches": _changed(tenant.switches),

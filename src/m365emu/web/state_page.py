@@ -123,6 +123,8 @@ def _tenant(state: dict[str, Any]) -> str:
         "Id": tenant["id"],
         "Domains": ", ".join(tenant["domains"]),
         "Licences": f"{tenant['licences']}{', trial' if tenant['trial'] else ''}",
+        "External recipients in 24 hours": f"{tenant['external_recipients_today']} of "
+        f"{tenant['external_recipients_allowed']}",
         "Switches that were changed": switches or "none",
     }
     if tenant["others"]:
