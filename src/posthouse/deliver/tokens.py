@@ -41,14 +41,13 @@ REMEMBER_REFUSAL_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """The last answer about an identity.
+    """The last answer about an identity and purpose.
 
     Attributes:
         ends_at: Of the token; None where there was none.
         problem: Why there was none.
     """
 
-    purpose: Purpose
     at: datetime
     ends_at: datetime | None = None
     problem: TokenProblem | None = None
@@ -96,7 +95,7 @@ class TokenSource:
         self.sign_ins = SignIns(vault) if vault is not None else None
         self._known: dict[tuple[Entra, Purpose], _Known] = {}
         self._running: dict[tuple[Entra, Purpose], asyncio.Task[Secret | TokenProblem]] = {}
-        self.fetched: dict[str, Fetched] = {}
+        self.fetched: dict[tuple[str, Purpose], Fetched] = {}
 
     async def token(self, identity: Entra, purpose: Purpose) -> Secret | TokenProblem:
         """A token that is good for some minutes, or why there is none."""
@@ -161,14 +160,14 @@ class TokenSource:
         at = self._clock()
         asked = await self._opened(identity, purpose, at)
         if isinstance(asked, TokenProblem):
-            self.fetched[identity.name] = Fetched(purpose=purpose, at=at, problem=asked)
+            self.fetched[(identity.name, purpose)] = Fetched(at=at, problem=asked)
             return asked, 0.0
         answer = await asyncio.to_thread(self._ask, asked)
         result, seconds = read_answer(asked, answer)
         if isinstance(result, TokenProblem):
-            self.fetched[identity.name] = Fetched(purpose=purpose, at=at, problem=result)
+            self.fetched[(identity.name, purpose)] = Fetched(at=at, problem=result)
             return result, 0.0
-        self.fetched[identity.name] = Fetched(purpose=purpose, at=at, ends_at=at + timedelta(seconds=seconds))
+        self.fetched[(identity.name, purpose)] = Fetched(at=at, ends_at=at + timedelta(seconds=seconds))
         if isinstance(identity, Delegated):
             await self._keep(identity, str(answer.get("session", "")), at)
         return result, seconds

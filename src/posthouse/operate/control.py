@@ -31,12 +31,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from posthouse.operate import operations
+from posthouse.operate.metrics import MEDIA_TYPE
 from posthouse.operate.operations import Operation
 from posthouse.operate.services import Services
 from posthouse.operate.settings import ControlSettings
-from posthouse.operate.shapes import Code, Refusal, SubmissionEnvelope
+from posthouse.operate.shapes import Code, Nothing, Refusal, SubmissionEnvelope
 
 MESSAGES = "/v1/messages"
+METRICS = "/metrics"
 MAX_REQUEST_OCTETS = 8 * 1024 * 1024
 MAX_ENVELOPE_OCTETS = 4 * 1024 * 1024
 _STATUS: dict[Code, int] = {
@@ -76,6 +78,11 @@ def control_app(services: Services, settings: ControlSettings) -> ASGIApp:
         except msgspec.MsgspecError as error:
             return _answer(Refusal(code="invalid", message=f"the envelope cannot be read: {error}"))
         return _answer(await services.submit(envelope, content, request.scope["login"]))
+
+    @app.get(METRICS, summary="Metrics in Prometheus' text format")
+    async def metrics(request: Request) -> Response:
+        answer = await services.call(operations.NODE_METRICS, Nothing(), request.scope["login"])
+        return _answer(answer) if isinstance(answer, Refusal) else Response(answer.text, media_type=MEDIA_TYPE)
 
     @app.exception_handler(RequestValidationError)
     async def not_understood(request: Request, error: RequestValidationError) -> Response:

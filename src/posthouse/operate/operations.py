@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from posthouse.operate import account_shapes as a
+from posthouse.operate import identity_shapes as i
 from posthouse.operate import shapes as s
 from posthouse.operate.budget_shapes import BudgetRows
 from posthouse.operate.node_shapes import NodeStatus, Reloaded
@@ -39,6 +40,7 @@ Handler = Callable[[RequestT, str], Awaitable[AnswerT | s.Refusal]]
 
 NODE_STATUS = Operation("node/status", s.Nothing, NodeStatus, "What the node is doing")
 NODE_RELOAD = Operation("node/reload", s.Nothing, Reloaded, "Read configuration and certificates again")
+NODE_METRICS = Operation("node/metrics", s.Nothing, i.MetricsText, "Metrics in Prometheus' text format")
 
 QUEUE_LIST = Operation("queue/list", s.QueueSelection, s.QueueRows, "Waiting copies, oldest first")
 QUEUE_HOPS = Operation("queue/hops", s.Nothing, s.HopRows, "Waiting lines")
@@ -62,6 +64,14 @@ APP_PASSWORD_REVOKE = Operation("app-password/revoke", a.DevicePassword, s.Nothi
 SECRET_LIST = Operation("secret/list", s.Nothing, a.SecretViews, "Names of kept secrets")
 SECRET_SET = Operation("secret/set", a.NewSecret, s.Nothing, "Keep a secret, encrypted")
 SECRET_REMOVE = Operation("secret/remove", s.Named, s.Nothing, "Forget a secret")
+
+IDENTITY_LIST = Operation("identity/list", s.Nothing, i.IdentityViews, "Identities, and accounts that rest")
+IDENTITY_SIGN_IN = Operation("identity/sign-in", i.SignInRequest, i.SignInBegun, "Begin a person's sign-in")
+IDENTITY_LOOK = Operation("identity/look", i.SignInLook, i.SignInLooked, "Look whether the person is done")
+IDENTITY_TEST = Operation("identity/test", s.Named, i.IdentityTested, "Get fresh tokens and tell what they say")
+IDENTITY_RESUME = Operation("identity/resume", i.ResumeRequest, i.Resumed, "End pauses")
+IDENTITY_ROTATE = Operation("identity/rotate", i.RotateRequest, i.RotatedView, "Make a certificate, or use it")
+IDENTITY_STEPS = Operation("identity/steps", s.Named, i.Steps, "What a person does in Entra and Exchange")
 
 FLOW_SHOW = Operation("flow/show", a.RevisionRequest, a.RevisionView, "One revision of the mail flow")
 FLOW_HISTORY = Operation("flow/history", s.Nothing, a.RevisionViews, "Revisions, newest first")

@@ -21,8 +21,10 @@ from posthouse.operate.node_shapes import Reloaded as Reloaded
 from posthouse.store.port import QueueFilter, Store
 
 if TYPE_CHECKING:
+    from posthouse.deliver.identities import Identities
     from posthouse.operate.configuration import Configuration
     from posthouse.operate.problem import Problem
+    from posthouse.queue.budget import Budgets
     from posthouse.queue.control import Changed
     from posthouse.receive.accounts import Accounts
     from posthouse.receive.local import NotTaken
@@ -92,6 +94,10 @@ class Parts(Protocol):
     def sealer(self) -> Sealer: ...
     @property
     def accounts(self) -> Accounts: ...
+    @property
+    def identities(self) -> Identities: ...
+    @property
+    def budgets(self) -> Budgets: ...
 
 
 class Installation(Protocol):

@@ -20,6 +20,8 @@ from posthouse.operate.account_service import AccountService
 from posthouse.operate.account_shapes import NewSecret, SecretView, SecretViews
 from posthouse.operate.budget_service import BudgetService
 from posthouse.operate.flow_service import FlowService
+from posthouse.operate.identity_service import IdentityService
+from posthouse.operate.metrics_service import MetricsService
 from posthouse.operate.operations import AnswerT, Handler, Operation, RequestT
 from posthouse.operate.port import LocalIntake, NodeControl, NodeStatus, Parts, Reloaded
 from posthouse.operate.problem import Problem
@@ -57,10 +59,13 @@ class Services:
     ) -> None:
         self._intake = parts.intake
         self._handlers: dict[str, Handler[Any, Any]] = {}
+        self._budgets = BudgetService(parts.store, clock)
         self._bind_queue_and_trace(parts, clock)
         self._bind_flow(FlowService(parts.store, flow_file, judge, node, clock))
         self._bind_accounts(AccountService(parts.store, parts.accounts))
         self._bind_secrets(SecretService(parts.store, parts.sealer, clock))
+        self._bind_identities(IdentityService(parts.identities, parts.budgets, parts.store, clock))
+        self._bind(ops.NODE_METRICS, MetricsService(parts.store, parts.identities, self._budgets, clock).text)
         service = NodeService(node)
         self._bind(ops.NODE_STATUS, service.status)
         self._bind(ops.NODE_RELOAD, service.reload)
@@ -88,7 +93,7 @@ class Services:
         self._bind(ops.QUEUE_LIST, queue.list)
         self._bind(ops.QUEUE_HOPS, queue.hops)
         self._bind(ops.QUEUE_CHANGE, queue.change)
-        self._bind(ops.QUEUE_BUDGETS, BudgetService(parts.store, clock).list)
+        self._bind(ops.QUEUE_BUDGETS, self._budgets.list)
         self._bind(ops.TRACE_SEARCH, trace.search)
         self._bind(ops.TRACE_SHOW, trace.show)
         self._bind(ops.TRACE_DOOR, trace.door)
@@ -108,6 +113,15 @@ class Services:
         self._bind(ops.ACCOUNT_REMOVE, accounts.remove)
         self._bind(ops.APP_PASSWORD_ADD, accounts.add_app_password)
         self._bind(ops.APP_PASSWORD_REVOKE, accounts.revoke_app_password)
+
+    def _bind_identities(self, identities: IdentityService) -> None:
+        self._bind(ops.IDENTITY_LIST, identities.list)
+        self._bind(ops.IDENTITY_SIGN_IN, identities.begin_sign_in)
+        self._bind(ops.IDENTITY_LOOK, identities.look_at_sign_in)
+        self._bind(ops.IDENTITY_TEST, identities.test)
+        self._bind(ops.IDENTITY_RESUME, identities.resume)
+        self._bind(ops.IDENTITY_ROTATE, identities.rotate)
+        self._bind(ops.IDENTITY_STEPS, identities.steps)
 
     def _bind_secrets(self, secrets: SecretService) -> None:
         self._bind(ops.SECRET_LIST, secrets.list)
@@ -138,7 +152,8 @@ class SecretService:
 
     async def list(self, request: Nothing, by: str) -> SecretViews:
         """Names and the times of their last change."""
-        names = await self._store.secret_names()
+        # What identities keep for themselves has names that nobody can refer to.
+        names = [(name, at) for name, at in await self._store.secret_names() if _SECRET_NAME.fullmatch(name)]
         return SecretViews(tuple(SecretView(name=name, changed_at=at) for name, at in sorted(names)))
 
     async def set(self, request: NewSecret, by: str) -> Nothing | Refusal:

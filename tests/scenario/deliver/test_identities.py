@@ -288,7 +288,7 @@ async def test_a_token_serves_on_while_the_authority_is_down(emulator: Emulator,
     identity = secret(emulator)
     token = await tokens.token(identity, "smtp")
     assert isinstance(token, Secret)
-    ends_at = tokens.fetched["app"].ends_at
+    ends_at = tokens.fetched[("app", "smtp")].ends_at
     assert ends_at is not None
     at.now = ends_at - timedelta(minutes=12)
     emulator.faults.order(Fault(stage="token", reply="503 down", count=2))

@@ -30,8 +30,10 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "trace": ("trace:trace", "Find out what happened to a message."),
     "explain": ("explain:explain", "Say what a reply of Microsoft 365 means."),
     "account": ("account:account", "Manage accounts and app passwords."),
+    "identity": ("identity:identity", "See and steer identities: sign-ins, tokens, certificates."),
     "secret": ("secret:secret", 'Keep secrets for "secret:NAME" references.'),
     "flow": ("flow:flow", "Show and change the mail flow."),
+    "metrics": ("metrics:metrics", "Print metrics for Prometheus."),
     "config": ("reference:config", "Describe the configuration files."),
     "completion": ("completion:completion", "Print a shell completion script."),
 }
