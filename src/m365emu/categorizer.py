@@ -68,6 +68,8 @@ class Categorizer:
         """Return the fate of each recipient, in their order."""
         if parcel.recipient_limit and len(parcel.recipients) > parcel.recipient_limit:
             return [Failed(recipient=r, diagnostic=failures.TOO_MANY_RECIPIENTS) for r in parcel.recipients]
+        if blocked := self._blocked(parcel):
+            return [Failed(recipient=r, diagnostic=failures.on_block_list(blocked)) for r in parcel.recipients]
         refusal = self._outbound_refusal(parcel, now)
         return [self._fate(parcel, recipient, refusal, now) for recipient in parcel.recipients]
 
@@ -135,8 +137,17 @@ class Categorizer:
             return Failed(recipient=recipient, diagnostic=diagnostic, remote=f"mx.{domain}")
         return Delivered(recipient=recipient, folder=EXTERNAL)
 
+    def _blocked(self, parcel: Parcel) -> list[str]:
+        """Return the recipients of outbound mail that the organisation itself does not want to be written to."""
+        listed = parcel.tenant.blocked_recipients
+        if not listed or not self._is_outbound(parcel):
+            return []
+        return [r for r in parcel.recipients if r.lower() in listed or domain_of(r) in listed]
+
     def _outbound_refusal(self, parcel: Parcel, now: datetime) -> str:
         """Say why no external recipient gets this message, if so: all of them must fit into the tenant's day."""
+        if parcel.tenant.switches.sending_blocked and self._is_outbound(parcel):
+            return failures.TENANT_BLOCKED
         externals = sum(self._is_external(parcel.tenant, recipient) for recipient in parcel.recipients)
         for key, limit in self._outbound_limits(parcel):
             if externals and not self.externals.has_room(key, externals, now, limit):
@@ -148,14 +159,17 @@ class Categorizer:
     def _outbound_limits(self, parcel: Parcel) -> list[tuple[str, int]]:
         """Return the tenant's windows that this message counts in, with their limits."""
         mailbox = self._directory.mailbox(parcel.mailbox) if parcel.mailbox else None
-        is_outbound = bool(parcel.mailbox) or parcel.way.startswith("connector:")
-        if not is_outbound or (mailbox is not None and mailbox.kind == "hve"):
+        if not self._is_outbound(parcel) or (mailbox is not None and mailbox.kind == "hve"):
             return []
         tenant, domain = parcel.tenant, domain_of(parcel.sender)
         windows = [(tenant.id, tenant.external_recipients_per_day)]
         if domain == tenant.initial_domain or domain.endswith(".onmicrosoft.com"):
             windows.append((tenant.id + _INITIAL, tenant.limits.initial_domain_external_per_day))
         return windows
+
+    def _is_outbound(self, parcel: Parcel) -> bool:
+        """Say whether the organisation sends this, not the outside."""
+        return bool(parcel.mailbox) or parcel.way.startswith("connector:")
 
     def _is_external(self, tenant: Tenant, recipient: str) -> bool:
         owner = self._directory.tenant_of(recipient)

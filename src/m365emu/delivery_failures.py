@@ -6,6 +6,8 @@ the diagnostic text: basic code, enhanced code, sentence. Failures: none. Leaves
 (`categorizer`), the report around it (`ndr`).
 """
 
+from collections.abc import Iterable
+
 from m365emu.connectors import Unreachable
 
 NOT_FOUND = "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup"
@@ -36,6 +38,8 @@ INITIAL_DOMAIN_LIMIT = (
     "email to external recipients from its onmicrosoft.com domain."
 )
 
+TENANT_BLOCKED = "550 5.7.705 Access denied, tenant has exceeded threshold"
+
 _QUEUED = {
     "dns": "450 4.4.312 DNS query failed",
     "timeout": "450 4.4.315 Connection timed out",
@@ -55,6 +59,14 @@ _EXPIRED = {
     "mta-sts": "550 5.4.8 MX hosts of {domain} failed MTA-STS validation",
     "starttls": "550 5.7.321 starttls-not-supported: Destination mail server must support TLS to receive mail.",
 }
+
+
+def on_block_list(recipients: Iterable[str]) -> str:
+    """The organisation's own list blocks these recipients, and with them the whole message."""
+    return (
+        f"550 5.7.703 Your message can't be delivered because messages to {', '.join(recipients)} are blocked by your "
+        "organization using Tenant Allow Block List."
+    )
 
 
 def no_such_domain(domain: str) -> str:

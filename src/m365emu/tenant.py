@@ -42,7 +42,8 @@ class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Policies of the whole organisation, in the words of Exchange's and Entra's own settings.
 
     `region_mismatch` plays an organisation that lives in another region than this MX (4.4.62). `federated_sign_in`
-    other than `ok` plays a sign-in server of the organisation's own that fails passwords.
+    other than `ok` plays a sign-in server of the organisation's own that fails passwords. `sending_blocked` plays an
+    organisation that Microsoft stopped because of outbound spam.
     `conditional_access_blocks` stands for a policy against legacy authentication, `conditional_access_blocks_tokens`
     for one that keeps people from tokens too (AADSTS53003).
     """
@@ -59,6 +60,7 @@ class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ipv6: bool = False
     region_mismatch: bool = False
     user_consent: bool = True
+    sending_blocked: bool = False
     federated_sign_in: Literal["ok", "unreachable", "insecure"] = "ok"
     excess_messages: Literal["delay", "reject"] = "delay"
     bare_line_feeds: Literal["accept", "refuse"] = "accept"
@@ -188,7 +190,8 @@ class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `internal_relay_domains` are those of them whose unknown recipients live elsewhere. `outside` is what DNS says of
     other domains; a domain that is not listed exists, takes mail and publishes nothing. `blocked_addresses` are client
-    addresses on Microsoft's block list, `reverse_names` what addresses resolve to. `others` holds further tenants of
+    addresses on Microsoft's block list, `reverse_names` what addresses resolve to. `blocked_recipients` are
+    addresses and domains on the organisation's own block list. `others` holds further tenants of
     the same emulator, by any name; switches and limits of the servers themselves (greeting, connections, idle time)
     are those of the first tenant.
     """
@@ -209,6 +212,7 @@ class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connectors: dict[str, InboundConnector] = field(default_factory=dict)
     outside: dict[str, OutsideDomain] = field(default_factory=dict)
     blocked_addresses: tuple[str, ...] = ()
+    blocked_recipients: tuple[str, ...] = ()
     reverse_names: dict[str, str] = field(default_factory=dict)
     others: "dict[str, Tenant]" = field(default_factory=dict)
 

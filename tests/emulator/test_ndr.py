@@ -137,6 +137,11 @@ def test_people_find_the_blocks_in_their_order(emulator: Emulator) -> None:
             "550 5.2.3 RESOLVER.RST.RecipSizeLimit; message too large for this recipient",
         ),
         (
+            {"switches": {"sending_blocked": True}},
+            "x@example.net",
+            "550 5.7.705 Access denied, tenant has exceeded threshold",
+        ),
+        (
             {"outside": {"gone.example": {"exists": False}}},
             "x@gone.example",
             "550 5.4.310 DNS domain gone.example does not exist",
@@ -157,6 +162,20 @@ def test_each_cause_has_its_diagnostic(
     (found,) = diagnostics(emulator)
     assert found.startswith(diagnostic)
     assert len(emulator.store.messages("undeliverable")) == 1
+
+
+def test_one_blocked_recipient_blocks_the_whole_message(emulator: Emulator) -> None:
+    emulator.control.patch({"blocked_recipients": ["x@example.net", "spam.example"]})
+    submit(emulator, "X@example.net", "y@example.net", "z@spam.example", "alice@contoso.example")
+    assert (
+        diagnostics(emulator)
+        == [
+            "550 5.7.703 Your message can't be delivered because messages to X@example.net, z@spam.example are blocked "
+            "by your organization using Tenant Allow Block List."
+        ]
+        * 4
+    )
+    assert inbox(emulator, "alice@contoso.example") == []
 
 
 def test_another_server_s_refusal_names_that_server(emulator: Emulator) -> None:
