@@ -2,7 +2,7 @@
 
 Source: RFC 2183 (Content-Disposition), RFC 2231 (names outside ASCII), RFC 2045 5 and 7 (Content-Type, Content-ID);
 names in encoded words, as many programs write them against RFC 2047 5.
-Shape: `describe` reads the header of one part; `decode` gives the octets of an encoded body.
+Shape: `describe` reads the header of one part; `decode` gives the octets of an encoded body, `Decoder` piece by piece.
 Failures: none. A file without a name gets one.
 Leaves to others: finding parts (``wire.mime``, ``wire.outline``).
 """
@@ -19,6 +19,9 @@ from posthouse.wire.mime import read_content_type
 
 _MAX_NAME = 255
 _MAX_HEADER = 64 * 1024
+_MAX_LINE = 64 * 1024
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_NOT_BASE64 = bytes(sign for sign in range(256) if sign not in _BASE64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +65,8 @@ def describe(header: bytes) -> FilePart:
 
 def decode(body: bytes, encoding: str) -> bytes:
     """The octets behind an encoding; what is broken is read as far as it goes."""
-    if encoding == "quoted-printable":
-        return binascii.a2b_qp(body)
-    if encoding != "base64":
-        return body
-    signs = body.translate(None, b" \t\r\n")
-    try:
-        return binascii.a2b_base64(signs + b"=" * (-len(signs) % 4))
-    except binascii.Error:
-        return b""
+    decoder = Decoder(encoding)
+    return decoder.feed(body) + decoder.finish()
 
 
 def _given_name(header: bytes) -> str:
@@ -87,3 +83,45 @@ def _made_name(media_type: str, index: HeaderIndex) -> str:
         return "message.eml"
     base = "".join(c for c in (index.get("content-description") or "attachment") if c.isalnum() or c in " -_")[:80]
     return f"{base.strip() or 'attachment'}{mimetypes.guess_extension(media_type) or '.bin'}"
+
+
+class Decoder:
+    """Decodes a body that comes in pieces; signs that base64 does not know are left out (RFC 2045 6.8)."""
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._rest = b""
+        self._ended = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """Take octets, give what they make."""
+        if self._encoding == "base64":
+            return self._feed_base64(piece)
+        if self._encoding == "quoted-printable":
+            return self._feed_lines(piece)
+        return piece
+
+    def finish(self) -> bytes:
+        """The end of the body."""
+        rest, self._rest = self._rest, b""
+        if self._encoding not in ("base64", "quoted-printable"):
+            return b""
+        if self._encoding == "base64":
+            return binascii.a2b_base64(rest + b"=" * (-len(rest) % 4)) if len(rest) > 1 else b""
+        return binascii.a2b_qp(rest)
+
+    def _feed_base64(self, piece: bytes) -> bytes:
+        if self._ended:
+            return b""
+        signs = self._rest + piece.translate(None, _NOT_BASE64)
+        if b"=" in signs:
+            signs, self._ended = signs[: signs.index(b"=")], True
+        whole = len(signs) // 4 * 4
+        self._rest = signs[whole:]
+        return binascii.a2b_base64(signs[:whole])
+
+    def _feed_lines(self, piece: bytes) -> bytes:
+        octets = self._rest + piece
+        end = octets.rfind(b"\n") + 1 or (len(octets) - 3 if len(octets) > _MAX_LINE else 0)
+        self._rest = octets[end:]
+        return binascii.a2b_qp(octets[:end])

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
-from tests.unit.deliver.graph_stub import MAILBOX, Stub, hang_up, refuse
+from aiohttp import web
+from tests.unit.deliver.graph_stub import MAILBOX, Stub, accept, hang_up, refuse
 from tests.unit.deliver.jobs import message
 
 from posthouse.deliver.classify import may_try_elsewhere
-from posthouse.mail.message import Message, Waiting
+from posthouse.mail.message import Message, SpooledContent, Waiting
 from posthouse.mail.outcome import AttemptResult, Deferred, Delivered, Failed, Outcome, Scope, Unknown
 
 CONTENT = (
@@ -204,3 +207,67 @@ def test_retry_after_is_read_as_seconds_or_a_date(value: str, seconds: int | Non
 
     found = read_retry_after(value, NOW)
     assert found == (None if seconds is None else timedelta(seconds=seconds))
+
+
+async def test_a_large_message_streams_from_the_spool(graph: Stub, tmp_path: Path) -> None:
+    """What stands in memory does not grow with the message: 48 MB pass, and less than 20 are held."""
+    line = base64.b64encode(b"x" * 57) + b"\r\n"
+    path, head = tmp_path / "spooled", b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    with path.open("wb") as file:
+        file.write(head)
+        for _ in range(620):
+            file.write(line * 1000)
+    size = path.stat().st_size
+    content = SpooledContent(path=path, size_octets=size, sha256=b"", prefix=b"From: relay@contoso.example\r\n")
+    arrived = 0
+
+    async def keep_count(request: web.Request, body: bytes) -> web.Response:
+        nonlocal arrived
+        graph.seen.clear()
+        if request.path.endswith("/messages"):
+            return web.json_response({"id": "draft/1="}, status=201)
+        if request.path.endswith("createUploadSession"):
+            return web.json_response({"uploadUrl": f"{graph.base}/session?authtoken=secret"}, status=201)
+        if request.method == "PUT":
+            assert "Authorization" not in request.headers
+            assert request.headers["Content-Range"].startswith(f"bytes {arrived}-")
+            arrived += len(body)
+            return web.json_response({}, status=200)
+        assert request.path == f"/v1.0/users/{MAILBOX}/messages/draft/1=/send"
+        return web.Response(status=202)
+
+    graph.answers = [keep_count]
+    tracemalloc.start()
+    try:
+        (result,) = await carry(graph, message(("alice@contoso.example",), content))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert isinstance(result.outcome, Delivered), result
+    assert arrived == 620 * 1000 * 57
+    assert peak < 20_000_000
+
+
+async def test_an_upload_that_breaks_takes_its_draft_away_and_is_no_delivery(graph: Stub) -> None:
+    file = base64.encodebytes(b"y" * 4_000_000).replace(b"\n", b"\r\n")
+    content = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n" + file
+
+    async def break_off(request: web.Request, body: bytes) -> web.StreamResponse:
+        if request.path.endswith("/messages"):
+            return web.json_response({"id": "d1"}, status=201)
+        if request.path.endswith("createUploadSession"):
+            return web.json_response({"uploadUrl": f"{graph.base}/session"}, status=201)
+        return await (hang_up if request.method == "PUT" else accept)(request, body)
+
+    graph.answers = [break_off]
+    (result,) = await carry(graph, message(("alice@contoso.example",), content))
+    assert isinstance(result.outcome, Deferred) and result.outcome.is_glitch
+    assert (graph.seen[-1].method, graph.seen[-1].path) == ("DELETE", f"/v1.0/users/{MAILBOX}/messages/d1")
+
+
+async def test_what_cannot_be_taken_apart_may_go_another_way(graph: Stub) -> None:
+    signed = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n" + b"x" * 3_100_000 + b"\r\n--b--\r\n"
+    (result,) = await carry(graph, message(("alice@contoso.example",), signed))
+    assert isinstance(result.outcome, Failed) and result.outcome.status == "5.3.4"
+    assert may_try_elsewhere(result.outcome)
+    assert not graph.seen

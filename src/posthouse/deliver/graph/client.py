@@ -23,7 +23,6 @@ from types import SimpleNamespace
 from urllib.parse import quote, urlsplit
 
 import aiohttp
-from yarl import URL
 
 from posthouse import __version__
 from posthouse.decide.identities import Entra
@@ -183,7 +182,7 @@ class GraphClient:
             session = await self._opened()
             async with session.request(
                 request.method,
-                URL(url, encoded=True),
+                url,
                 data=_body(request, progress),
                 headers=_headers(request, secret),
                 allow_redirects=False,
