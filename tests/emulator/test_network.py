@@ -91,6 +91,46 @@ async def test_tls_1_1_is_shaken_hands_with_and_refused_at_auth(running: Emulato
     assert code == 421 and text.startswith(b"4.7.66 TLS 1.0 and 1.1 are not supported.")
 
 
+async def test_the_name_that_a_client_asks_for_leads_to_the_legacy_host(running: Emulator) -> None:
+    running.control.patch({"switches": {"allow_legacy_tls_clients": True}})
+    context = ssl.create_default_context(cafile=running.ca)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    with pytest.warns(DeprecationWarning):
+        context.maximum_version = ssl.TLSVersion.TLSv1
+
+    async def auth(name: str) -> bytes:
+        reader, writer = await connect(running)
+        writer.write(b"EHLO client.example\r\nSTARTTLS\r\n")
+        await reader.readuntil(b"220 2.0.0 SMTP server ready\r\n")
+        await writer.start_tls(context, server_hostname=name)
+        writer.write(b"EHLO client.example\r\n")
+        await reader.readuntil(b"250 SMTPUTF8\r\n")
+        writer.write(b"AUTH LOGIN\r\n")
+        line = await reader.readline()
+        writer.close()
+        return line
+
+    assert (await auth("smtp.office365.com")).startswith(b"421 4.7.66 ")
+    assert await auth("smtp-legacy.office365.com") == b"334 VXNlcm5hbWU6\r\n"
+
+
+async def test_a_session_that_lasts_too_long_is_ended_however_busy_it_is(
+    directory: Path, tenant: Tenant, clock: ManualClock
+) -> None:
+    async with Emulator(directory, tenant=tenant, clock=clock) as emulator:
+        emulator.control.patch({"limits": {"session_seconds": 600}})
+        reader, writer = await connect(emulator)
+        await reader.readline()
+        for _ in range(5):
+            clock.advance(timedelta(seconds=110))
+            writer.write(b"NOOP\r\n")
+            assert await reader.readline() == b"250 2.0.0 OK\r\n"
+        clock.advance(timedelta(seconds=51))
+        assert await reader.read() == b"421 4.4.1 Connection timed out\r\n"
+        writer.close()
+
+
 async def test_a_silent_client_is_told_and_let_go(directory: Path, tenant: Tenant, clock: ManualClock) -> None:
     async with Emulator(directory, tenant=tenant, clock=clock) as emulator:
         reader, writer = await connect(emulator)

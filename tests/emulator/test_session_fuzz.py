@@ -2,6 +2,7 @@
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.emulator.mx_talk import MxTalk
 from tests.emulator.talk import b64, logged_on
 
 from m365emu.emulator import Emulator
@@ -42,5 +43,19 @@ def test_every_stream_gives_the_same_replies_in_any_split(emulator: Emulator, st
     assert got == expected
     assert split.session.want is whole.session.want
     assert split.session.want in (Want.READ, Want.CLOSE)
+    for talk in (whole, split):
+        talk.session.lost()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@given(stream=STREAMS, piece=st.integers(1, 40))
+def test_the_mx_gives_the_same_replies_in_any_split(emulator: Emulator, stream: bytes, piece: int) -> None:
+    emulator.control.patch({"limits": {"protocol_errors": 1000}})
+    whole, split = MxTalk(emulator), MxTalk(emulator)
+    expected = [reply[:9] for reply in whole.send(stream)]
+    got: list[str] = []
+    for start in range(0, len(stream), piece):
+        got += [reply[:9] for reply in split.send(stream[start : start + piece])]
+    assert got == expected
     for talk in (whole, split):
         talk.session.lost()

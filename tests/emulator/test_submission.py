@@ -249,6 +249,41 @@ def test_a_full_or_restricted_mailbox_cannot_send(emulator: Emulator) -> None:
     assert talk.submit() == "550 5.1.8 Access denied, bad outbound sender AS(42004)"
 
 
+def test_the_mailbox_s_own_limits_count_before_the_organisation_s(emulator: Emulator) -> None:
+    emulator.control.patch({"mailboxes": {"relay@contoso.example": {"send_octets": 60, "recipient_limit": 1}}})
+    talk = logged_on(emulator)
+    assert talk.submit() == "552 5.3.4 Message size exceeds fixed maximum message size"
+    talk.say("MAIL FROM:<relay@contoso.example>")
+    replies = [talk.say(f"RCPT TO:<{name}@example.net>") for name in "ab"]
+    assert replies == ["250 2.1.5 Recipient OK", "452 4.5.3 Too many recipients"]
+    emulator.control.patch({"mailboxes": {"relay@contoso.example": {"send_octets": 5_000}}})
+    emulator.control.patch({"limits": {"mailbox_send_octets": 60}})
+    assert logged_on(emulator).submit() == ACCEPTED
+
+
+@pytest.mark.parametrize("verdict", ["RefuseQuota", "Suspend"])
+def test_outbound_spam_control_names_its_verdict_twice(emulator: Emulator, verdict: str) -> None:
+    emulator.control.patch({"mailboxes": {"relay@contoso.example": {"spam_verdict": verdict}}})
+    sentence = f"WASCL UserAction verdict is not None. Actual verdict is {verdict}."
+    assert logged_on(emulator).submit() == (
+        "554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; Failed to process message due to a permanent "
+        f"exception with message [BeginDiagnosticData]{sentence} OutboundSpamException: {sentence}"
+        f"[EndDiagnosticData] {HOST}"
+    )
+
+
+def test_a_foreign_sender_may_be_refused_in_the_older_words(emulator: Emulator) -> None:
+    emulator.control.patch({"assumptions": {"send_as_refusal": "5.7.60"}})
+    assert logged_on(emulator).submit(sender="alice@contoso.example") == (
+        "550 5.7.60 SMTP; Client does not have permissions to send as this sender"
+    )
+
+
+def test_a_message_in_parts_is_refused(emulator: Emulator) -> None:
+    content = message("From: relay@contoso.example", "Content-Type: Message/Partial; id=1")
+    assert logged_on(emulator).submit(content) == "554 5.6.1 Messages of type message/partial are not supported"
+
+
 def test_bare_line_feeds_are_taken_as_they_are_or_refused_as_the_switch_says(emulator: Emulator) -> None:
     talk = logged_on(emulator)
     content = b"From: relay@contoso.example\nMessage-ID: <m@example>\r\n\r\nHel\nlo\r\n"
