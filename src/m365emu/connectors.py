@@ -5,6 +5,7 @@ connectors to route mail"; "How to set up a multifunction device or application 
 structs, part of `tenant.Tenant`. Failures: none. Leaves to others: matching (`attribution`).
 """
 
+import ipaddress
 from typing import Literal
 
 from msgspec import Struct
@@ -31,6 +32,17 @@ class InboundConnector(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 Unreachable = Literal["", "dns", "timeout", "refused", "untrusted-root", "reset", "mta-sts", "starttls"]
 """Why another domain's servers cannot be delivered to."""
+
+
+def network_problem(network: str) -> str:
+    """Say what is wrong with an entry of `sender_ip_addresses`; empty when it can stand."""
+    try:
+        parsed = ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return f"`{network}` is not an IP address or range"
+    if parsed.version == 6:
+        return f"`{network}` is IPv6, which connectors do not take"
+    return "" if parsed.prefixlen >= 24 else f"`{network}` is wider than /24"
 
 
 class OutsideDomain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

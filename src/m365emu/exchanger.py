@@ -41,6 +41,8 @@ from m365emu.smtp.sasl import BearerClaim, PasswordClaim
 from m365emu.statistics import Statistics
 from m365emu.tenant import Limits, Tenant
 
+_MOST_RECIPIENTS = 1_000
+
 _log = logging.getLogger(__name__)
 
 
@@ -203,8 +205,8 @@ class ExchangerDesk:
     def _check_count(self, found: Attribution, others: Sequence[Path], path: Path) -> Reply | None:
         domain = domain_of(path.address)
         same = sum(domain_of(other.address) == domain for other in others)
-        limits = found.tenant.limits
-        return replies.TOO_MANY_RECIPIENTS if same >= limits.mx_recipients_per_domain else None
+        is_full = same >= found.tenant.limits.mx_recipients_per_domain or len(others) >= _MOST_RECIPIENTS
+        return replies.TOO_MANY_RECIPIENTS if is_full else None
 
     def _check_address(self, found: Attribution, visit: Visit, path: Path) -> Reply | None:
         """Refuse who does not exist in a domain whose every address is known (directory-based edge blocking)."""

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from m365emu.applications import Application
-from m365emu.connectors import InboundConnector, OutsideDomain
+from m365emu.connectors import InboundConnector, OutsideDomain, network_problem
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 """A limit: one or more."""
@@ -282,6 +282,10 @@ def _check(tenant: Tenant) -> None:
         for holder in (*mailbox.full_access, *mailbox.send_as):
             if holder not in tenant.mailboxes and holder not in tenant.applications:
                 raise TenantError(f"`{holder}` is neither a mailbox nor a client id - at `{place}`")
+    for name, connector in tenant.connectors.items():
+        for network in connector.sender_ip_addresses:
+            if problem := network_problem(network):
+                raise TenantError(f"{problem} - at `$.connectors.{name}.sender_ip_addresses`")
     for client_id, application in tenant.applications.items():
         for secret in application.secrets:
             if secret.expires is not None and secret.expires.tzinfo is None:

@@ -5,6 +5,7 @@ from tests.emulator.mx_talk import CONTENT, HOST, OFFICE, OWN_CONTENT, STRANGER,
 
 from m365emu.clock import ManualClock
 from m365emu.emulator import Emulator
+from m365emu.tenant import TenantError
 
 SUFFIX = f"[{HOST} 2025-11-23T12:00:00.031Z "
 OK = "250 2.1.5 Recipient OK"
@@ -115,6 +116,12 @@ def test_the_certificate_is_looked_at_before_the_sender_and_the_sender_before_th
     talk = MxTalk(emulator, OFFICE)
     talk.deliver("a@fabrikam.example", ("alice@contoso.example",))
     assert emulator.store.messages()[0].authentication == "connector:site"
+
+
+@pytest.mark.parametrize("network", ["203.0.0.0/23", "2001:db8::/64", "office", "203.0.113.0/33"])
+def test_connectors_take_ipv4_addresses_and_ranges_up_to_24_bits(emulator: Emulator, network: str) -> None:
+    with pytest.raises(TenantError, match=r"connectors\.office\.sender_ip_addresses"):
+        emulator.control.patch({"connectors": {"office": {"sender_ip_addresses": [network]}}})
 
 
 def test_recipients_of_two_tenants_do_not_share_a_transaction(emulator: Emulator) -> None:

@@ -42,6 +42,15 @@ def said(*lines: str) -> Provocation:
     return provoke
 
 
+def before_log_on(line: str) -> Provocation:
+    """Say a line on an encrypted session that nobody logged on to."""
+
+    def provoke(emulator: Emulator, clock: ManualClock) -> None:
+        Talk(emulator).encrypt().send(f"{line}\r\n".encode())
+
+    return provoke
+
+
 def with_switch(name: str) -> Provocation:
     return patched({"switches": {name: True}}, by_password)
 
@@ -74,6 +83,11 @@ def submit(emulator: Emulator, content: bytes = b"From: relay@contoso.example\r\
 def submit_twice(emulator: Emulator) -> None:
     for _ in range(2):
         logged_on(emulator).submit()
+
+
+def submit_and_go_on(emulator: Emulator) -> None:
+    submit(emulator)
+    logged_on(emulator).say(f"MAIL FROM:<{RELAY}>")
 
 
 def submit_as_alice(emulator: Emulator, clock: ManualClock) -> None:
@@ -131,6 +145,10 @@ def deliver(emulator: Emulator, content: bytes = CONTENT, client: str = OFFICE) 
     MxTalk(emulator, client).deliver(content=content)
 
 
+def call_oneself_the_server(emulator: Emulator, clock: ManualClock) -> None:
+    MxTalk(emulator, hello="FR2DEU01FT042.mail.protection.outlook.com").say("MAIL FROM:<a@b.example>")
+
+
 def deliver_twice(emulator: Emulator) -> None:
     deliver(emulator)
     MxTalk(emulator, OFFICE).ask("a@b.example", ALICE)
@@ -172,10 +190,10 @@ IPV6 = "2001:db8::7"
 PROVOCATIONS: dict[str, Provocation] = {
     "syntax": said("XYZ"),
     "sequence": said("DATA"),
-    "auth_cancelled": lambda emulator, clock: Talk(emulator).encrypt().send(b"AUTH LOGIN\r\n*\r\n") and None,
-    "auth_type": lambda emulator, clock: Talk(emulator).encrypt().send(b"AUTH PLAIN\r\n") and None,
-    "not_authenticated": lambda emulator, clock: Talk(emulator).encrypt().send(b"MAIL FROM:<a@b.c>\r\n") and None,
-    "identity": lambda emulator, clock: Talk(emulator).encrypt().send(b"AUTH XOAUTH2 abc=\r\n") and None,
+    "auth_cancelled": before_log_on("AUTH LOGIN\r\n*"),
+    "auth_type": before_log_on("AUTH PLAIN"),
+    "not_authenticated": before_log_on("MAIL FROM:<a@b.example>"),
+    "identity": before_log_on("AUTH XOAUTH2 abc="),
     "smtp_auth_disabled_tenant": with_switch("smtp_client_authentication_disabled"),
     "smtp_auth_disabled_mailbox": of_account(smtp_client_authentication_disabled=True),
     "credentials": lambda emulator, clock: by_password(emulator, "wrong"),
@@ -216,7 +234,7 @@ PROVOCATIONS: dict[str, Provocation] = {
     "restricted_sender": with_mailbox(restricted=True),
     "message_rate": patched(
         {"switches": {"excess_messages": "reject"}, "limits": {"messages_per_minute": 1}},
-        lambda emulator: (submit(emulator), logged_on(emulator).say(f"MAIL FROM:<{RELAY}>")),
+        submit_and_go_on,
     ),
     "concurrency": submit_four_at_once,
     "send_as_denied": submit_as_alice,
@@ -225,9 +243,7 @@ PROVOCATIONS: dict[str, Provocation] = {
     "outbound_spam": with_mailbox(spam_verdict="RefuseQuota"),
     "external_recipient": high_volume(send_outside),
     "mailbox_logon": patched({"assumptions": {"missing_mailbox_permission": "at-submission"}}, without_permission),
-    "bad_hello": lambda emulator, clock: (
-        MxTalk(emulator, hello="FR2DEU01FT042.mail.protection.outlook.com").say("MAIL FROM:<a@b.example>") and None
-    ),
+    "bad_hello": call_oneself_the_server,
     "tenant_attribution": patched({}, at_mx(RELAY, "x@example.net")),
     "partner_restriction": with_connector(
         connector_type="Partner", restrict_domains_to_ip_addresses=True, sender_ip_addresses=["192.0.2.1"]
