@@ -70,6 +70,11 @@ def findings(text: str) -> tuple[Finding, ...]:
             elif match is not None or unknown < MAX_UNKNOWN:
                 counted[key] = Finding(statement, match)
                 unknown += match is None
+    if not any(finding.match is not None for finding in counted.values()) and len(text) < MAX_RECORD:
+        # One reply, wrapped so that its lines look like those of a log.
+        match = find(text)
+        if match is not None:
+            return (Finding(match.statement, match),)
     return tuple(counted.values()) or tuple(positive[:1])
 
 
