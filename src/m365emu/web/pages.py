@@ -150,15 +150,16 @@ def _row(record: Record) -> str:
     subject = escape(record.subject or "(no subject)")
     sender = escape(decoded(record.author) or record.envelope_from)
     return (
-        f'<tr><td class="when">{moment(record.received)}</td><td>{sender}</td>'
-        f'<td>{escape(to)}</td><td><a href="/messages/{quote(record.id)}">{subject}</a></td>'
-        f'<td class="number">{record.size}</td><td>{escape(record.authentication)}</td></tr>'
+        f'<tr><td class="when">{record.received:%Y-%m-%d %H:%M:%S}</td><td class="wide">{sender}</td>'
+        f'<td class="wide">{escape(to)}</td><td class="wide"><a href="/messages/{quote(record.id)}">{subject}</a></td>'
+        f'<td class="number">{record.size}</td><td class="short">{escape(record.authentication)}</td></tr>'
     )
 
 
 def _entry_row(entry: Entry) -> str:
     outcome = f'<a href="/journal/{entry.number}">{escape(entry.outcome)}</a>'
     return (
-        f'<tr><td class="when">{moment(entry.at)}</td><td>{entry.door}</td><td>{escape(entry.who)}</td>'
-        f"<td>{escape(entry.what)}</td><td>{outcome}</td><td>{escape(entry.reason[:300])}</td></tr>"
+        f'<tr><td class="when">{entry.at:%Y-%m-%d %H:%M:%S}</td><td class="short">{entry.door}</td>'
+        f'<td class="wide">{escape(entry.who)}</td><td>{escape(entry.what)}</td><td class="short">{outcome}</td>'
+        f'<td class="wide">{escape(entry.reason[:300])}</td></tr>'
     )
