@@ -43,9 +43,10 @@ from posthouse.operate.identity_shapes import (
     TokenView,
 )
 from posthouse.operate.identity_steps import certificate_steps, set_up_steps
+from posthouse.operate.port import QueueControl
 from posthouse.operate.shapes import Named, Nothing, Refusal
 from posthouse.queue.budget import Budgets
-from posthouse.store.port import Store
+from posthouse.store.port import QueueFilter, Store
 
 _PURPOSES: tuple[Purpose, ...] = ("smtp", "graph")
 _MAX_RESPONSE = 20
@@ -55,11 +56,20 @@ class IdentityService:
     """Who Posthouse is where it has to log in.
 
     Args:
-        budgets: Holds the pauses; they are read before the first request where no node runs.
+        budgets: Holds the pauses.
+        queue: Lets waiting mail try again when a pause ends.
     """
 
-    def __init__(self, identities: Identities, budgets: Budgets, store: Store, clock: Callable[[], datetime]) -> None:
-        self._identities, self._budgets, self._store, self._clock = identities, budgets, store, clock
+    def __init__(
+        self,
+        identities: Identities,
+        budgets: Budgets,
+        queue: QueueControl,
+        store: Store,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._identities, self._budgets, self._queue = identities, budgets, queue
+        self._store, self._clock = store, clock
 
     async def list(self, request: Nothing, by: str) -> IdentityViews:
         """All identities, and all accounts that rest."""
@@ -100,7 +110,7 @@ class IdentityService:
             return _refused(done)
         if isinstance(done, Pending):
             return SignInLooked(done=False, interval=done.interval)
-        return SignInLooked(done=True, user=done.user, resumed=await self._resume(self._accounts_of(identity.name)))
+        return SignInLooked(done=True, user=done.user, resumed=await self._resume(self._accounts_of(identity.name), by))
 
     async def test(self, request: Named, by: str) -> IdentityTested | Refusal:
         """Get fresh tokens and tell what they say of themselves."""
@@ -117,12 +127,12 @@ class IdentityService:
         if request.name is None:
             for identity in self._identities.flow().identity:
                 self._identities.tokens.forget_identity(identity.name)
-            return Resumed(await self._resume(None))
+            return Resumed(await self._resume(None, by))
         accounts = {request.name, *(f"{kind}:{request.name}" for kind in ("identity", "mailbox", "connector"))}
         if not isinstance(self._found(request.name), Refusal):
             accounts |= self._accounts_of(request.name)
             self._identities.tokens.forget_identity(request.name)
-        resumed = await self._resume(accounts)
+        resumed = await self._resume(accounts, by)
         if not resumed:
             return Refusal(code="not_found", message=f"nothing rests under the name {request.name[:100]!r}")
         return Resumed(resumed)
@@ -193,10 +203,24 @@ class IdentityService:
             ends_at=datetime.fromtimestamp(ends_at, UTC) if isinstance(ends_at, int | float) else None,
         )
 
-    async def _resume(self, accounts: set[str] | None) -> tuple[str, ...]:
-        if not self._budgets.pauses:
-            await self._budgets.open()
-        return tuple(await self._budgets.resume(accounts))
+    async def _resume(self, accounts: set[str] | None, by: str) -> tuple[str, ...]:
+        ended = tuple(await self._budgets.resume(accounts))
+        connectors = {name for account in ended for name in self._connectors_of(account)}
+        for hop in await self._store.hops():
+            # The name of a waiting line begins with its connector and goes on with those that may stand in.
+            if connectors & {part.partition("/")[0] for part in hop.hop.split("+")}:
+                await self._queue.retry(QueueFilter(hop=hop.hop), by=by)
+        return ended
+
+    def _connectors_of(self, account: str) -> set[str]:
+        kind, _, name = account.partition(":")
+        outbound = self._identities.flow().outbound
+        if kind == "connector":
+            return {name}
+        if kind == "identity":
+            return {c.name for c in outbound if getattr(c, "identity", None) == name}
+        # A mailbox may be named, or be the sender's own.
+        return {c.name for c in outbound if isinstance(c, FromMailboxes) and name in (c.mailboxes or (name,))}
 
     def _accounts_of(self, name: str) -> set[str]:
         """Accounts that wait for the same person to act."""

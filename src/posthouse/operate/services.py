@@ -64,7 +64,7 @@ class Services:
         self._bind_flow(FlowService(parts.store, flow_file, judge, node, clock))
         self._bind_accounts(AccountService(parts.store, parts.accounts))
         self._bind_secrets(SecretService(parts.store, parts.sealer, clock))
-        self._bind_identities(IdentityService(parts.identities, parts.budgets, parts.store, clock))
+        self._bind_identities(IdentityService(parts.identities, parts.budgets, parts.queue, parts.store, clock))
         self._bind(ops.NODE_METRICS, MetricsService(parts.store, parts.identities, self._budgets, clock).text)
         service = NodeService(node)
         self._bind(ops.NODE_STATUS, service.status)

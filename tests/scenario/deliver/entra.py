@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -22,6 +23,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from tests.emulator.browser import Browser
 
+from m365emu.applications import KeyCertificate
 from m365emu.emulator import Emulator
 from m365emu.tenant import Tenant, tenant_from_document
 
@@ -129,3 +131,11 @@ def sign_in_by_browser(emulator: Emulator, url: str) -> dict[str, str]:
         page = browser.submit(page)
     assert page.sent_to.startswith("http://localhost"), page.text
     return page.answer
+
+
+def add_certificate(emulator: Emulator, pem: str) -> None:
+    """What the Entra administrator does with the public part of a new certificate."""
+    application = emulator.tenant.applications[CLIENT]
+    known = msgspec.structs.replace(application, certificates=(*application.certificates, KeyCertificate(pem=pem)))
+    applications = {**emulator.tenant.applications, CLIENT: known}
+    emulator.directory.replace(msgspec.structs.replace(emulator.tenant, applications=applications))

@@ -7,12 +7,10 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
 from tests.scenario.deliver import entra
 from tests.unit.deliver.vaults import MemoryVault
 
-from m365emu.applications import KeyCertificate
 from m365emu.clock import SystemClock
 from m365emu.emulator import Emulator, prepare
 from posthouse.decide.flow import Flow
@@ -47,14 +45,6 @@ def now() -> datetime:
 @pytest.fixture
 def tokens(secrets: SecretOpener) -> TokenSource:
     return TokenSource(secrets, vault=MemoryVault(), clock=now)
-
-
-def upload(emulator: Emulator, pem: str) -> None:
-    """What the Entra administrator does."""
-    application = emulator.tenant.applications[entra.CLIENT]
-    known = msgspec.structs.replace(application, certificates=(*application.certificates, KeyCertificate(pem=pem)))
-    applications = {**emulator.tenant.applications, entra.CLIENT: known}
-    emulator.directory.replace(msgspec.structs.replace(emulator.tenant, applications=applications))
 
 
 FORMS = {
@@ -94,7 +84,7 @@ async def test_the_old_certificate_serves_until_the_new_one_is_proven(
     assert identity.certificate.read_bytes() == old
     assert isinstance(await tokens.token(identity, "smtp"), Secret)
 
-    upload(emulator, made.public.read_text())
+    entra.add_certificate(emulator, made.public.read_text())
     done = await rotation.finish(identity, "smtp")
     assert isinstance(done, NewCertificate) and done.in_use, done
     assert done.sha256 == made.sha256 and not rotation.is_pending(identity)
@@ -131,7 +121,7 @@ async def test_the_daily_duty_takes_a_new_certificate_into_use(
     assert isinstance(made, NewCertificate)
     await duties.do()
     assert rotation.is_pending(identity)
-    upload(emulator, made.public.read_text())
+    entra.add_certificate(emulator, made.public.read_text())
     await duties.do()
     assert not rotation.is_pending(identity)
     known = await watch.known(identity)
