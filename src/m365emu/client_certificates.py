@@ -24,6 +24,7 @@ CLIENT_NAME = "relay.contoso.example"
 """The name in the certificate for connectors: a host of the first tenant."""
 
 _LIFETIME = timedelta(days=397)
+_APP_LIFETIME = timedelta(days=3650)
 _RENEW_BEFORE = timedelta(days=30)
 
 
@@ -54,7 +55,7 @@ def ensure_client_certificates(directory: Path, now: datetime) -> ClientCertific
     if not files.client_key.exists() or not _is_usable(files.client, ca, now):
         _make_client(files, ca, directory / "ca-key.pem", now)
     if not (files.app.exists() and files.app_key.exists()):
-        issue_app_certificate(directory, now, _LIFETIME)
+        issue_app_certificate(directory, now, _APP_LIFETIME)
     return files
 
 

@@ -4,8 +4,8 @@
   let waiting = false;
   const refresh = async () => {
     waiting = false;
-    const answer = await fetch(location.href);
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const text = await (await fetch(location.href)).text();
+    const fresh = new DOMParser().parseFromString(text.replace(/<style[^]*?<\/style>/, ""), "text/html");
     for (const part of document.querySelectorAll("[data-live]")) {
       const next = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
       if (next && next.innerHTML !== part.innerHTML) part.innerHTML = next.innerHTML;
