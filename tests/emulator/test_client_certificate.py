@@ -91,6 +91,35 @@ async def test_a_message_of_ten_megabytes_arrives_whole_over_tls(running: Emulat
     assert running.content(record) == content
 
 
+@pytest.mark.parametrize("door", ["mx", "submission"])
+async def test_a_tls_stream_that_breaks_ends_the_connection_and_nothing_else(
+    running: Emulator, door: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, _, port = getattr(running, door).rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"EHLO client.example\r\nSTARTTLS\r\n")
+    await reader.readuntil(b"220 2.0.0 SMTP server ready\r\n")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context(cafile=running.ca)
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    while True:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            writer.write(outgoing.read())
+            incoming.write(await reader.read(65_536))
+    tls.write(b"NOOP\r\n" * 3)
+    writer.write(outgoing.read() + b"\x17\x03\x03\x00\x10" + b"rubbish." * 2 + b"\x15\x03\x03")
+    await reader.read()
+    writer.close()
+    assert caplog.records == []
+    host, _, port = getattr(running, door).rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    assert (await reader.readline()).startswith(b"220 ")
+    writer.close()
+
+
 @pytest.mark.parametrize("rubbish", [b"EHLO again\r\n" * 10, b"\x16\x03\x01\x00\x05hello" + b"\0" * 50, b"\x15" * 300])
 async def test_rubbish_instead_of_a_handshake_ends_the_connection(running: Emulator, rubbish: bytes) -> None:
     host, _, port = running.mx.rpartition(":")

@@ -93,7 +93,7 @@ class CertificatePump:
         except SSL.WantReadError:
             return None
         except SSL.Error as error:
-            raise ssl.SSLError(_reason(error)) from error
+            raise _broken(error) from error
         first = connection.get_peer_certificate(as_cryptography=True)
         others = connection.get_peer_cert_chain(as_cryptography=True) or []
         names, note = self._judge([] if first is None else [first, *(each for each in others if each != first)])
@@ -112,12 +112,15 @@ class CertificatePump:
         except (SSL.WantReadError, SSL.ZeroReturnError):
             return b""
         except SSL.Error as error:
-            raise ssl.SSLError(_reason(error)) from error
+            raise _broken(error) from error
 
     def write(self, data: bytes) -> None:
-        """Encrypt."""
-        if data:
-            self._connection.sendall(data)
+        """Encrypt; raises `ssl.SSLError` when the stream is broken."""
+        try:
+            if data:
+                self._connection.sendall(data)
+        except SSL.Error as error:
+            raise _broken(error) from error
 
     def end(self) -> None:
         """Say that nothing follows (close_notify), without waiting for the other side."""
@@ -141,9 +144,11 @@ def _accept(connection: SSL.Connection, certificate: crypto.X509, error: int, de
     return True
 
 
-def _reason(error: SSL.Error) -> str:
+def _broken(error: SSL.Error) -> ssl.SSLError:
+    """Return the same failure in the words of the standard library."""
     queue = error.args[0] if error.args else None
-    return str(queue[0][-1]) if isinstance(queue, list) and queue else type(error).__name__
+    reason = str(queue[0][-1]) if isinstance(queue, list) and queue else type(error).__name__
+    return ssl.SSLError(ssl.SSL_ERROR_SSL, reason)
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

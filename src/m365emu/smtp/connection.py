@@ -7,6 +7,7 @@ Failures: a broken TLS stream ends the connection. Leaves to others: every word 
 """
 
 import asyncio
+import contextlib
 import ssl
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -88,7 +89,7 @@ class Connection(asyncio.BufferedProtocol):
             while self._tls is not None and session.want in (Want.READ, Want.UPGRADE) and self._pull(self._tls):
                 pass
         except ssl.SSLError as error:
-            session.transcript.note(f"TLS failed: {error.reason or type(error).__name__}")
+            session.transcript.note(f"TLS failed: {error.strerror or type(error).__name__}")
             session.lost()
         self._send()
         if session.want is Want.UPGRADE and self._tls is None:
@@ -116,7 +117,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._tls is not None:
             # Words meant for a client that is in the middle of a handshake are never sent in clear text.
             if self._encrypted:
-                self._tls.write(data)
+                with contextlib.suppress(ssl.SSLError):  # a broken stream takes no last words
+                    self._tls.write(data)
             data = self._tls.take_output()
         if data and not self._transport.is_closing():
             self._transport.write(data)

@@ -41,7 +41,7 @@ class Pump(Protocol):
         """Return clear text that is ready, or nothing. Raises `ssl.SSLError`."""
 
     def write(self, data: bytes) -> None:
-        """Encrypt."""
+        """Encrypt. Raises `ssl.SSLError`."""
 
     def end(self) -> None:
         """Say that nothing follows (close_notify), without waiting for the other side."""
