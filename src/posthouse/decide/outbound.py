@@ -140,6 +140,10 @@ class _FromMailboxes(_Microsoft):
         "With mailbox_per_sender: senders that have a mailbox; empty means all.",
     )
     recipients_per_day: int | None = Field(default=None, ge=1, description="For one mailbox, in any 24 hours.")
+    read_returns: bool = Field(
+        default=False,
+        description="Read the reports that come back to the mailboxes and show them in the trace. Needs Mail.Read.",
+    )
 
     @model_validator(mode="after")
     def _names_its_mailboxes(self) -> _FromMailboxes:

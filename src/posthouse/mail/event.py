@@ -40,6 +40,8 @@ class EventKind(StrEnum):
     """Failure without a notice: reason (null sender, NOTIFY=NEVER)."""
     LEASE_RETURNED = "lease_returned"
     """The node ended during an attempt; the copy is due again."""
+    RETURNED = "returned"
+    """A report about a delivered copy came back: status, reply, source, report, explanation, remote."""
     LOGIN = "login"
     """Door: account, mechanism, result."""
     EXPIRES = "credential_expires"

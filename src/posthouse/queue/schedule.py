@@ -151,8 +151,10 @@ def _step(
         detail["reason"] = reason
     if next_at is not None:
         detail["next_at"] = next_at.isoformat(timespec="seconds")
-    if isinstance(result.outcome, Unknown) and result.outcome.mailbox:
-        detail["mailbox"] = result.outcome.mailbox
+    if isinstance(result.outcome, Unknown) and result.outcome.verify:
+        detail["then"] = "look"
+        if result.outcome.mailbox:
+            detail["mailbox"] = result.outcome.mailbox
     detail.update(result.detail)
     update = RecipientUpdate(
         index=result.index,

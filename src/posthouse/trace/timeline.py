@@ -114,7 +114,9 @@ def _tell_attempted(detail: Detail, recipient: str) -> str:
 
 
 def _tell_delivered(detail: Detail, recipient: str) -> str:
-    server = _server(detail)
+    server, found = _server(detail), _value(detail, "verified_by")
+    if found:
+        return f"Delivered by {server} after all: found in {found}"
     return f"Delivered to {server}" if server else "Delivered"
 
 
@@ -129,9 +131,22 @@ def _tell_failed(detail: Detail, recipient: str) -> str:
 
 
 def _tell_unknown(detail: Detail, recipient: str) -> str:
-    next_at = _value(detail, "next_at")
-    then = f"next attempt {_show_stored_time(next_at)}" if next_at else "held until somebody decides"
+    next_at, looked = _value(detail, "next_at"), _value(detail, "looked")
+    what = "look" if looked or _value(detail, "then") == "look" else "attempt"
+    then = f"next {what} {_show_stored_time(next_at)}" if next_at else "held until somebody decides"
+    if looked:
+        return f"Looked for the message, {looked}; {then}"
     return f"Outcome unknown: sent whole, but no answer came; {then}"
+
+
+def _tell_retried(detail: Detail, recipient: str) -> str:
+    looked = _value(detail, "verified_by")
+    return f"Sent again: {looked}" if looked else _by_somebody("Attempted early, asked for")(detail, recipient)
+
+
+def _tell_returned(detail: Detail, recipient: str) -> str:
+    source, status = _value(detail, "source"), _value(detail, "status")
+    return "A report says that it came back" + (f" ({status})" if status else "") + (f", in {source}" if source else "")
 
 
 def _tell_login(detail: Detail, recipient: str) -> str:
@@ -175,20 +190,21 @@ _TELLERS: Mapping[EventKind, _Teller] = {
     EventKind.REFUSED: (_tell_refused, ("stage", "peer")),
     EventKind.ROUTED: (_always("Routed"), ()),
     EventKind.ATTEMPTED: (_tell_attempted, _SERVER_KEYS),
-    EventKind.DELIVERED: (_tell_delivered, _SERVER_KEYS),
+    EventKind.DELIVERED: (_tell_delivered, (*_SERVER_KEYS, "verified_by")),
     EventKind.DEFERRED: (_tell_deferred, ("next_at",)),
     EventKind.FAILED: (_tell_failed, _SERVER_KEYS),
-    EventKind.UNKNOWN: (_tell_unknown, ("next_at",)),
+    EventKind.UNKNOWN: (_tell_unknown, ("next_at", "looked", "then")),
     EventKind.EXPIRED: (_always("Expired: not delivered within its time"), ()),
     EventKind.HELD: (_by_somebody("Held"), ("by",)),
     EventKind.RELEASED: (_by_somebody("Released"), ("by",)),
-    EventKind.RETRIED: (_by_somebody("Attempted early, asked for"), ("by",)),
+    EventKind.RETRIED: (_tell_retried, ("by", "verified_by")),
     EventKind.CANCELLED: (_by_somebody("Cancelled"), ("by",)),
     EventKind.DISCARDED: (_by_somebody("Discarded"), ("by",)),
     EventKind.DELAY_NOTICED: (_with_notice("The sender was told of the delay"), ("notice",)),
     EventKind.BOUNCED: (_with_notice("The sender was told"), ("notice",)),
     EventKind.NOT_BOUNCED: (_always("The sender was not told"), ()),
     EventKind.LEASE_RETURNED: (_always("The node ended during an attempt; due again"), ()),
+    EventKind.RETURNED: (_tell_returned, ("source", "status")),
     EventKind.LOGIN: (_tell_login, ("account", "result")),
     EventKind.EXPIRES: (_tell_expires, ("what", "identity", "ends_at")),
 }
