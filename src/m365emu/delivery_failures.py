@@ -14,25 +14,25 @@ NOT_FOUND = "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by S
 TOO_LARGE = "550 5.2.3 RESOLVER.RST.RecipSizeLimit; message too large for this recipient"
 RECEIVED_TOO_OFTEN = "550 5.2.122 Recipient's per hour message receive limit exceeded"
 RECEIVED_TOO_OFTEN_FROM_ONE = "550 5.2.121 Recipient's per hour message receive limit from specific sender exceeded"
-# Flag: the class and the exception are confirmed, the words between them are not.
+# ○ the words between the class and the exception, which are confirmed.
 MAILBOX_FULL = (
     "550 5.2.2 STOREDRV.Deliver: mailbox full. The following local error occurred: "
     "STOREDRV.Deliver.Exception:QuotaExceededException.MapiExceptionShutoffQuotaExceeded"
 )
-# Flag: the code is documented, the text before the semicolon is not confirmed.
+# ○ the text; the code is documented.
 MEMBERS_ONLY = (
     "550 5.7.134 RESOLVER.RST.SenderNotAuthenticatedForMailbox; authentication required; "
     "Delivery restriction check failed because the sender was not authenticated when sending to this mailbox"
 )
-# Flag: Exchange Server's text; what Exchange Online does with too many recipients is open.
+# ○ Exchange Server's text; what Exchange Online does with too many recipients is open.
 TOO_MANY_RECIPIENTS = "550 5.5.3 RESOLVER.ADR.RecipLimit; too many recipients"
 TENANT_LIMIT = (
     "550 5.7.233 - Your message can't be sent because your tenant has exceeded its daily limit for sending email to "
     "external recipients (tenant external recipient rate limit). For more information see https://aka.ms/EXONdrs."
 )
-# Flag: only the code is known; the sentence follows that of 5.7.233.
+# ○ the sentence, which follows that of 5.7.233; ◐ the code.
 TRIAL_TENANT_LIMIT = TENANT_LIMIT.replace("5.7.233", "5.7.232").replace("your tenant", "your trial tenant")
-# Flag: only the code is known.
+# ○ the sentence; ◐ the code.
 INITIAL_DOMAIN_LIMIT = (
     "550 5.7.236 - Your message can't be sent because your organization has exceeded its daily limit for sending "
     "email to external recipients from its onmicrosoft.com domain."
@@ -51,7 +51,7 @@ _QUEUED = {
 }
 _EXPIRED = {
     "dns": "550 5.4.312 Message expired, DNS query failed",
-    # Flag: not confirmed.
+    # ○ the wording.
     "timeout": "550 5.4.315 Message expired, connection timed out",
     "refused": "550 5.4.316 Message expired, connection refused",
     "untrusted-root": "550 5.4.317 Message expired, cannot connect to remote server",

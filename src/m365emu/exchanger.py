@@ -153,7 +153,7 @@ class ExchangerDesk:
         return sentences.message_queued(visit.front, record.message_id, record.number, submission.content.size, taken)
 
     def _nobodys(self, visit: Visit, sender: Path) -> Reply:
-        """Refuse to relay. Flag: no source says which of the two sentences a sender meets."""
+        """Refuse to relay; ○ no source says which of the two sentences a sender meets."""
         if self._directory.tenant_of(sender.address) is None:
             return sentences.DOMAIN_NOT_ACCEPTED
         return sentences.tenant_attribution(visit.front, self.now())

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from m365emu.hosts import FrontEnd
 from m365emu.replies import Reason, Reply, one_line
 
-# Flag: documented, but no transcript shows the stage.
+# ○ the stage: the sentence is documented, no transcript shows when it comes.
 BAD_HELLO = one_line(550, "5.7.506 Access Denied, Bad HELO", "bad_hello")
 DOMAIN_NOT_ACCEPTED = one_line(550, "5.4.1 Relay Access Denied", "domain_not_accepted")
 SEVERAL_TENANTS = one_line(452, "4.5.3 Too many recipients", "several_tenants")
@@ -60,7 +60,7 @@ def wrong_region(front: FrontEnd, now: datetime) -> Reply:
 
 def blocked_connector(front: FrontEnd, now: datetime) -> Reply:
     """The connector was blocked as compromised."""
-    # Flag: the sentence is secondary, the cmdlets to lift the block are documented.
+    # ◐ the sentence; the cmdlets to lift the block are documented.
     return _ended(front, now, 550, "5.7.711 Access denied, bad inbound connector. AS(2204)", "blocked_connector")
 
 

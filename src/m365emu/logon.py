@@ -117,7 +117,7 @@ class Logons:
 
     def _admit(self, principal: Principal, mailbox: Mailbox, visit: Visit) -> Principal | LogonRefused:
         where = self._directory.smtp_authentication_blocked_by(principal.mailbox)
-        # Flag: no source says that the organisation's switch reaches High Volume Email; its own switch does.
+        # ○ no source says whether the organisation's switch reaches High Volume Email; its own switch does here.
         if where is None or (mailbox.kind == "hve" and where == "Tenant"):
             return principal
         reply = replies.smtp_authentication_disabled(visit.front, self._clock.now(), where)

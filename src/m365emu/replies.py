@@ -267,7 +267,7 @@ _POLICY_SENTENCES: dict[Policy, str] = {
     "Contact your administrator.",
     "locked": "account locked. Contact your administrator.",
     "account_issue": "account has an issue. Contact your administrator.",
-    # Flag: unverified wording.
+    # ○ the wording.
     "password_expired": "user password has expired.",
     "federation_unreachable": "federated STS service was unreachable.",
     "federation_insecure": "the federated STS URL does not support HTTPS.",
@@ -296,16 +296,16 @@ def tls_too_old(front: FrontEnd, now: datetime) -> Reply:
 
 def tls_too_old_for_organization(front: FrontEnd, now: datetime) -> Reply:
     """AUTH over TLS 1.0 or 1.1 at the legacy host, by somebody whose organisation did not opt in."""
-    # Flag: the code is secondary, the sentence is cut where the source is cut; no source shows the basic code.
+    # ◐ the enhanced code and the sentence, which the source cuts off; ○ the basic code.
     text = f"5.7.67 TLS 1.0 and 1.1 are not supported for your organization. {front.suffix(now)}"
     return one_line(550, text, "legacy_tls_organization")
 
 
 def basic_authentication_retired(code: Literal[550, 535]) -> Reply:
     """AUTH LOGIN after its announced end."""
-    # Flag: announced, not yet seen.
+    # ◐ announced, not yet seen.
     return one_line(code, "5.7.30 Basic authentication is not supported for Client Submission.", "basic_retired")
 
 
-# Flag: the code and its sentence come from reports about High Volume Email, not from a transcript.
+# ◐ from reports about High Volume Email, not from a transcript.
 TOKEN_EXPIRES_SOON = one_line(501, "5.5.127 Invalid XOAUTH2 auth data - Token will expire soon", "token_expires_soon")

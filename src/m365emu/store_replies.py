@@ -15,12 +15,12 @@ from m365emu.replies import Reply, one_line
 MOST_CHARACTERS = 2000
 """Exchange's own bound on one reply line."""
 
-# Flag: seen in the older documentation, not in a transcript of Exchange Online.
+# ○ whether it is still said: the older documentation has it, no transcript of Exchange Online.
 NO_SEND_AS_PERMISSION = one_line(
     550, "5.7.60 SMTP; Client does not have permissions to send as this sender", "send_as_denied"
 )
 RESTRICTED_SENDER = one_line(550, "5.1.8 Access denied, bad outbound sender AS(42004)", "restricted_sender")
-# Flag: a secondary source, and no transcript shows the stage.
+# ◐ the sentence; ○ the stage, which no transcript shows.
 EXTERNAL_RECIPIENT = one_line(
     550, "5.5.105 External sending is not supported for High Volume Email accounts", "external_recipient"
 )
