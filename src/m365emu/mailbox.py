@@ -77,6 +77,7 @@ class MessageStore:
         self._records: dict[str, Record] = {}
         self._live: dict[str, Transcript] = {}
         self._in_session: Counter[str] = Counter()
+        self._in_folder: Counter[str] = Counter()
         self._octets = 0
         self._number = 0
         self._waiting: list[asyncio.Future[None]] = []
@@ -110,7 +111,7 @@ class MessageStore:
 
     def count(self) -> Counter[str]:
         """Return how many messages lie in each folder."""
-        return Counter(folder for record in self._records.values() for folder in record.folders)
+        return Counter(self._in_folder)
 
     def get(self, message: str) -> Record | None:
         """Return a message's record."""
@@ -142,9 +143,9 @@ class MessageStore:
 
     async def wait_for(self, folder: str | None, at_least: int) -> list[Record]:
         """Return a folder's messages, newest first, as soon as there are so many."""
-        while len(found := self.messages(folder)) < at_least:
+        while (len(self._records) if folder is None else self._in_folder[folder]) < at_least:
             await self._arrival()
-        return found
+        return self.messages(folder)
 
     async def wait_beyond(self, number: int) -> int:
         """Wait until a message with a higher number is there; return the highest number."""
@@ -172,6 +173,7 @@ class MessageStore:
             self._remove(record)
             return
         self._records[message] = kept
+        self._in_folder[folder] -= 1
         self._record_file(message).write_bytes(msgspec.json.encode(kept))
 
     def clear(self) -> int:
@@ -198,10 +200,12 @@ class MessageStore:
     def _note(self, record: Record) -> None:
         self._records[record.id] = record
         self._in_session[record.session_id] += 1
+        self._in_folder.update(record.folders)
         self._octets += record.size
 
     def _remove(self, record: Record) -> None:
         del self._records[record.id]
+        self._in_folder.subtract(record.folders)
         self._octets -= record.size
         self._record_file(record.id).unlink(missing_ok=True)
         self._content_file(record.id).unlink(missing_ok=True)

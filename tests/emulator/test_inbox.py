@@ -10,6 +10,7 @@ import pytest
 from tests.emulator.talk import CLIENT_ID, SECRET, Talk, logged_on, logged_on_by_token
 
 from m365emu.emulator import Emulator
+from m365emu.mailbox import MessageStore
 
 HOSTILE = (
     b'From: relay@contoso.example\r\nMessage-ID: <a"><script>alert(1)</script>@x>\r\n'
@@ -200,3 +201,18 @@ async def test_a_long_session_s_transcript_is_bounded(running: Emulator) -> None
     lines = talk.session.transcript.lines()
     assert len(lines) == 401 and "-- 3601 lines left out" in lines
     assert CLIENT_ID not in lines
+
+
+async def test_counts_follow_what_comes_is_removed_and_survives(running: Emulator) -> None:
+    running.control.patch({"limits": {"stored_messages": 3, "messages_per_minute": 1000}})
+    for _ in range(5):
+        logged_on(running).submit(recipients=("alice@contoso.example", "x@example.net"))
+    newest = running.store.messages()[0]
+    running.store.remove_from(newest.id, "alice@contoso.example")
+    running.store.remove_from(newest.id, "alice@contoso.example")
+    expected = {"alice@contoso.example": 2, "external": 3, "relay@contoso.example/sent": 3}
+    assert {name: n for name, n in running.store.count().items() if n} == expected
+    again = MessageStore(running.store.directory)
+    assert {name: n for name, n in again.count().items() if n} == expected
+    again.clear()
+    assert not +again.count()
