@@ -39,6 +39,7 @@ INITIAL_DOMAIN_LIMIT = (
 )
 
 TENANT_BLOCKED = "550 5.7.705 Access denied, tenant has exceeded threshold"
+DELAYED = "400 4.4.7 Message delayed"
 
 _QUEUED = {
     "dns": "450 4.4.312 DNS query failed",

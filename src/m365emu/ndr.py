@@ -1,4 +1,4 @@
-"""The non-delivery report, in the shape that Exchange Online gives it.
+"""Reports to the sender, of failure and of delay, in the shape that Exchange Online gives them.
 
 Purpose: tell the sender who did not get a message and why. Source: thirteen real reports in a public collection, the
 list of non-delivery reports of Exchange Online; RFC 3462 (multipart/report), RFC 3464 (fields; there is no blank after
@@ -56,6 +56,7 @@ class Notice:
         head: the original's header; `original`: its octets, or its header's alone.
         message_id: of the original.
         arrived, now: when the original came, and the present moment.
+        retry_until: the report is of a delay, and tries go on until then; absent, it is of a failure.
     """
 
     domain: str
@@ -70,9 +71,18 @@ class Notice:
     message_id: str
     arrived: datetime
     now: datetime
+    retry_until: datetime | None = None
 
 
-def notice(parcel: Parcel, record: Record, failures: tuple[Failed, ...], domain: str, now: datetime) -> Notice:
+def notice(
+    parcel: Parcel,
+    record: Record,
+    failures: tuple[Failed, ...],
+    *,
+    domain: str,
+    now: datetime,
+    retry_until: datetime | None = None,
+) -> Notice:
     """Collect what a report about a message says; the whole original goes along when it is small and wanted."""
     content, wants_head = parcel.content, parcel.mail_parameters.get("RET", "").upper() == "HDRS"
     whole = content.size == len(content.head) and not wants_head
@@ -92,6 +102,7 @@ def notice(parcel: Parcel, record: Record, failures: tuple[Failed, ...], domain:
         message_id=record.message_id,
         arrived=record.received,
         now=now,
+        retry_until=retry_until,
     )
 
 
@@ -109,19 +120,21 @@ def report(notice: Notice) -> bytes:
 
 def _fields(notice: Notice, boundary: str) -> list[str]:
     topic, message_id = _clean(notice.head.subject), _clean(notice.message_id)
+    is_final = notice.retry_until is None
+    title = "Undeliverable" if is_final else "Delivery delayed"
     return [
         f"From: Microsoft Outlook <postmaster@{notice.domain}>",
         f"To: <{_clean(notice.sender)}>",
         f"Date: {format_datetime(notice.now)}",
         f'Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary="{boundary}"',
-        "X-MS-Exchange-Message-Is-Ndr:",
+        *(["X-MS-Exchange-Message-Is-Ndr:"] if is_final else []),
         "Content-Language: en-US",
         f"Message-ID: <{uuid.uuid4()}@{notice.reporter}>",
         f"In-Reply-To: {message_id}",
         f"References: {message_id}",
         f"Thread-Topic: {_encoded(topic)}",
         f"Thread-Index: {base64.b64encode(b'Ac' + uuid.uuid4().bytes + bytes(4)).decode()}",
-        f"Subject: {_encoded(f'Undeliverable: {topic}')}",
+        f"Subject: {_encoded(f'{title}: {topic}')}",
         "Auto-Submitted: auto-replied",
         "X-MS-PublicTrafficType: Email",
         f"X-MS-TrafficTypeDiagnostic: {notice.reporter.partition('.')[0]}:EE_",
@@ -145,10 +158,11 @@ def _status(notice: Notice) -> bytes:
             lines.append(f"Original-Recipient: {_clean(notice.original_recipients[failure.recipient])}")
         lines += [
             f"Final-Recipient: rfc822;{recipient}",
-            "Action: failed",
+            f"Action: {'failed' if notice.retry_until is None else 'delayed'}",
             f"Status: {failure.status}",
             f"Diagnostic-Code: smtp;{_clean(failure.diagnostic)}",
             *([f"Remote-MTA: dns;{failure.remote}"] if failure.remote else []),
+            *([f"Will-Retry-Until: {format_datetime(notice.retry_until)}"] if notice.retry_until else []),
             f"X-Display-Name: {recipient}",
         ]
     return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace")
@@ -173,7 +187,7 @@ def _blocks(notice: Notice) -> list[str]:
     for failure in notice.failures:
         cause, owner = _CAUSES.get(failure.status, _OTHER_CAUSE)
         lines += [
-            f"Your message to {_clean(failure.recipient)} couldn't be delivered.",
+            f"Your message to {_clean(failure.recipient)} {_outcome(notice)}",
             "",
             f"{_clean(failure.recipient)} {cause}.",
             "",
@@ -197,6 +211,12 @@ def _blocks(notice: Notice) -> list[str]:
         *[f"{name}: {_clean(value)}"[:500] for name, value in notice.head.fields[:50]],
         "",
     ]
+
+
+def _outcome(notice: Notice) -> str:
+    if notice.retry_until is None:
+        return "couldn't be delivered."
+    return f"hasn't been delivered yet. Tries go on until {_moment(notice.retry_until)} (UTC)."
 
 
 def _details(notice: Notice) -> list[str]:

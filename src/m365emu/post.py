@@ -21,6 +21,7 @@ from typing import Literal, assert_never
 
 from m365emu.categorizer import Categorizer, Delivered, Failed, Fate, Waiting
 from m365emu.clock import Clock
+from m365emu.delivery_failures import DELAYED
 from m365emu.directory import Directory
 from m365emu.headers import read_head
 from m365emu.mailbox import UNDELIVERABLE, MessageStore, Record, sent_items
@@ -36,6 +37,7 @@ Status = Literal["Delivered", "Failed", "Pending", "Quarantined", "FilteredAsSpa
 _MOST_ROWS = 200_000
 _MOST_WAITING = 1_000
 _RETRY = timedelta(minutes=15)
+_TOLD_AFTER = timedelta(hours=4)
 
 _log = logging.getLogger(__name__)
 
@@ -60,13 +62,17 @@ class TraceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A recipient who waits for another domain's servers, until the message expires."""
+    """A recipient who waits for another domain's servers, until the message expires.
+
+    `is_told`: the sender knows of the delay.
+    """
 
     parcel: Parcel
     record: Record
     trace_id: str
     expires: datetime
     fate: Waiting
+    is_told: bool = False
 
 
 class Post:
@@ -119,15 +125,21 @@ class Post:
         return record
 
     def _fail(self, parcel: Parcel, record: Record, failures: list[Failed]) -> None:
-        """Tell the sender; nobody is told when the sender is nobody, lives elsewhere, or does not want to know."""
         self._statistics.failed.update(failure.status for failure in failures)
-        wanted = tuple(failure for failure in failures if _is_wanted(parcel, failure.recipient))
+        wanted = tuple(failure for failure in failures if _is_wanted(parcel, failure.recipient, "FAILURE"))
+        self._tell(parcel, record, wanted)
+
+    def _tell(
+        self, parcel: Parcel, record: Record, wanted: tuple[Failed, ...], retry_until: datetime | None = None
+    ) -> None:
+        """Tell the sender; nobody is told when the sender is nobody, lives elsewhere, or does not want to know."""
         sender = self._directory.resolve(parcel.sender) if parcel.sender else None
         mailbox = self._directory.mailbox(sender) if sender else None
         if not wanted or sender is None or mailbox is None or mailbox.full:
             return
         domain = (self._directory.tenant_of(sender) or parcel.tenant).domains[0]
-        octets = report(notice(parcel, record, wanted, domain, self._clock.now()))
+        now = self._clock.now()
+        octets = report(notice(parcel, record, wanted, domain=domain, now=now, retry_until=retry_until))
         told = replace(
             parcel,
             mailbox="",
@@ -157,7 +169,7 @@ class Post:
         fate = self._categorizer.retry(parcel.tenant.id, recipient)
         if isinstance(fate, Waiting):
             if self._clock.now() < attempt.expires:
-                self._wait(attempt)
+                self._wait(self._told_of_delay(attempt))
                 return
             fate = fate.final
         self._waiting -= 1
@@ -171,6 +183,16 @@ class Post:
         else:
             self._fail(parcel, attempt.record, [fate])
         self._settle(attempt, fate)
+
+    def _told_of_delay(self, attempt: Attempt) -> Attempt:
+        """Tell the sender, once, that a message is late."""
+        recipient = attempt.fate.recipient
+        if attempt.is_told or self._clock.now() - attempt.record.received < _TOLD_AFTER:
+            return attempt
+        if _is_wanted(attempt.parcel, recipient, "DELAY"):
+            late = Failed(recipient=recipient, diagnostic=DELAYED)
+            self._tell(attempt.parcel, attempt.record, (late,), attempt.expires)
+        return replace(attempt, is_told=True)
 
     def _settle(self, attempt: Attempt, fate: Fate) -> None:
         """Replace the pending row of the trace."""
@@ -201,9 +223,9 @@ def _folders(parcel: Parcel, fates: list[Fate]) -> list[str]:
     return list(folders)
 
 
-def _is_wanted(parcel: Parcel, recipient: str) -> bool:
+def _is_wanted(parcel: Parcel, recipient: str, report: Literal["FAILURE", "DELAY"]) -> bool:
     wanted = parcel.parameter(recipient, "NOTIFY").upper()
-    return not wanted or "FAILURE" in wanted.split(",")
+    return not wanted or report in wanted.split(",")
 
 
 def _record(parcel: Parcel, folders: list[str], number: int, now: datetime) -> Record:

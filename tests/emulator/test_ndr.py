@@ -321,7 +321,7 @@ def test_what_cannot_be_delivered_waits_and_expires(
     (row,) = emulator.post.trace
     assert (row.status, row.detail) == ("Pending", queued)
     clock.advance(timedelta(hours=23, minutes=59))
-    assert inbox(emulator) == []
+    assert [record.subject for record in inbox(emulator)] == ["Delivery delayed: Scan 7"]
     clock.advance(timedelta(minutes=1))
     assert diagnostics(emulator) == [expired]
     assert emulator.post.trace[0].status == "Failed"
@@ -338,6 +338,26 @@ def test_what_waits_is_delivered_when_the_other_side_is_back(emulator: Emulator,
     assert [row.status for row in emulator.post.trace] == ["Delivered", "Delivered"]
     clock.advance(timedelta(days=2))
     assert len(emulator.store.messages("external")) == 1 and inbox(emulator) == []
+
+
+def test_a_sender_is_told_once_that_a_message_is_late(emulator: Emulator, clock: ManualClock) -> None:
+    emulator.control.patch({"outside": {"away.example": {"unreachable": "timeout"}}})
+    submit(emulator, "x@away.example")
+    clock.advance(timedelta(hours=3, minutes=59))
+    assert inbox(emulator) == []
+    clock.advance(timedelta(hours=16))
+    (report,) = inbox(emulator)
+    message, content = parsed(emulator, report), emulator.content(report)
+    assert message["Subject"] == "Delivery delayed: Scan 7"
+    assert message["X-MS-Exchange-Message-Is-Ndr"] is None
+    for line in (
+        b"Action: delayed",
+        b"Status: 4.4.7",
+        b"Diagnostic-Code: smtp;400 4.4.7 Message delayed",
+        b"Will-Retry-Until: Mon, 24 Nov 2025 12:00:00 +0000",
+    ):
+        assert line + b"\r\n" in content
+    assert [row.status for row in emulator.post.trace] == ["Pending", "Delivered"]
 
 
 def test_nobody_is_told_of_a_report_that_fails_or_by_request(emulator: Emulator) -> None:
