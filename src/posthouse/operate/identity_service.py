@@ -44,6 +44,7 @@ from posthouse.operate.identity_shapes import (
 )
 from posthouse.operate.identity_steps import certificate_steps, set_up_steps
 from posthouse.operate.port import QueueControl
+from posthouse.operate.queue_service import MAX_CHANGED
 from posthouse.operate.shapes import Named, Nothing, Refusal
 from posthouse.queue.budget import Budgets
 from posthouse.store.port import QueueFilter, Store
@@ -209,7 +210,7 @@ class IdentityService:
         for hop in await self._store.hops():
             # The name of a waiting line begins with its connector and goes on with those that may stand in.
             if connectors & {part.partition("/")[0] for part in hop.hop.split("+")}:
-                await self._queue.retry(QueueFilter(hop=hop.hop), by=by)
+                await self._queue.retry(QueueFilter(hop=hop.hop, limit=MAX_CHANGED), by=by)
         return ended
 
     def _connectors_of(self, account: str) -> set[str]:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 from joserfc import jwt
 from joserfc.jwk import RSAKey
-from tests.emulator.browser import Browser
+from tests.emulator.browser import Browser, Page
 
 from m365emu.applications import KeyCertificate
 from m365emu.emulator import Emulator
@@ -123,14 +123,14 @@ def type_device_code(emulator: Emulator, url: str, user_code: str, answer: str =
     browser.submit(page, answer)
 
 
-def sign_in_by_browser(emulator: Emulator, url: str) -> dict[str, str]:
-    """What the person does in a browser; gives the parameters that it comes back with. Blocks."""
+def sign_in_by_browser(emulator: Emulator, url: str) -> Page:
+    """What the person does in a browser; gives where it is sent back to. Blocks."""
     browser = Browser(emulator.ca)
     page = browser.sign_in(url)
     if not page.sent_to:
         page = browser.submit(page)
     assert page.sent_to.startswith("http://localhost"), page.text
-    return page.answer
+    return page
 
 
 def add_certificate(emulator: Emulator, pem: str) -> None:

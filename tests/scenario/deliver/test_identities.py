@@ -226,7 +226,7 @@ async def test_a_person_signs_in_by_a_browser_with_pkce(
     begun = await desk.begin(alice, "smtp", "http://localhost:51234")
     assert not isinstance(begun, TokenProblem), begun
     assert "code_challenge_method=S256" in begun.url and not begun.user_code
-    back = await asyncio.to_thread(entra.sign_in_by_browser, emulator, begun.url)
+    back = (await asyncio.to_thread(entra.sign_in_by_browser, emulator, begun.url)).answer
     stolen = await desk.finish(alice, begun.state, {**back, "state": "another"})
     assert isinstance(stolen, TokenProblem)
     done = await desk.finish(alice, begun.state, back)
