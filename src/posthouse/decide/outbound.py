@@ -220,7 +220,6 @@ class Graph(_FromMailboxes):
     """Microsoft Graph sendMail over HTTPS."""
 
     kind: Literal["graph"] = "graph"
-    base: str | None = Field(default=None, description="Default: the cloud's, https://graph.microsoft.com.")
     max_connections: int = Field(default=4, ge=1, le=20, description="Requests at a time for one mailbox.")
     save_to_sent_items: bool = Field(
         default=True, description="False sends by JSON, the only form that Graph lets leave no copy."

@@ -25,7 +25,6 @@ from msgspec import Struct, structs
 
 from posthouse.decide.flow import Flow
 from posthouse.decide.identities import Certificate, ClientSecret, Delegated, ManagedIdentity, Password, Workload
-from posthouse.decide.outbound import Graph
 from posthouse.deliver.assertions import CredentialProblem, read_key_pair
 from posthouse.deliver.secrets import Secret, SecretOpener, SecretProblem
 from posthouse.deliver.token_http import Answered, HttpClient
@@ -190,10 +189,8 @@ class ExpiryWatch:
             await self._note(identity.name, structs.replace(noted, secret=_digest(secret), ends_at=ends_at))
 
     def _graph(self, identity: ClientSecret) -> str:
-        """Base of Graph for an identity: as its connector says, or the cloud's."""
-        connectors = (c for c in self._flow().outbound if isinstance(c, Graph) and c.identity == identity.name)
-        named = next((c.base for c in connectors if c.base), None)
-        return (named or CLOUDS[identity.cloud].graph).rstrip("/").removesuffix("/v1.0")
+        """Base of Graph for an identity: its own, or the cloud's."""
+        return (identity.graph or CLOUDS[identity.cloud].graph).rstrip("/").removesuffix("/v1.0")
 
     async def _is_news(self, expiry: Expiry) -> bool:
         reached = min((days for days in (*WARN_DAYS, 0) if expiry.days_left <= days), default=None)

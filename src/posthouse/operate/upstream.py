@@ -99,7 +99,7 @@ def _microsoft365(parts: SplitResult, *, by_graph: bool = False) -> Upstream | U
     values = parse_qs(parts.query, keep_blank_values=True)
     given = {key: found[-1] for key, found in values.items()}
     allowed = {"sender", "client_id", "client_secret", "certificate", "password", "host", "port", "authority", "ca"}
-    allowed |= {"cloud", "user", "base"}
+    allowed |= {"cloud", "user", "graph"}
     unknown = sorted(set(given) - allowed)
     if unknown:
         return UpstreamRefused(f"{unknown[0][:40]!r} is not known in {parts.scheme}://")
@@ -117,7 +117,7 @@ def _microsoft365(parts: SplitResult, *, by_graph: bool = False) -> Upstream | U
         "identity": "microsoft365",
         "mailboxes": values["sender"],
     }
-    settings |= {name: given[name] for name in ("host", "base") if given.get(name)}
+    settings |= {name: given[name] for name in ("host",) if given.get(name)}
     if given.get("ca"):
         settings["tls_ca"] = given["ca"]
     if given.get("port"):
@@ -157,7 +157,7 @@ def _identity(tenant: str, given: dict[str, str]) -> Upstream | UpstreamRefused:
 
 
 def _authority(given: dict[str, str]) -> dict[str, object]:
-    return {name: given[name] for name in ("cloud", "authority", "ca") if given.get(name)}
+    return {name: given[name] for name in ("cloud", "authority", "graph", "ca") if given.get(name)}
 
 
 def _emulator(url: str) -> Upstream | UpstreamRefused:
@@ -173,6 +173,7 @@ def _emulator(url: str) -> Upstream | UpstreamRefused:
             "client_id": found["client_id"],
             "client_secret": f"file:{found['client_secret_file']}",
             "authority": found["authority"] if "://" in found["authority"] else f"https://{found['authority']}",
+            **({"graph": found["graph"].removesuffix("/v1.0")} if found.get("graph") else {}),
             "ca": found["ca"],
         }
         mailboxes = wanted.get("sender", [f"relay@{found['domain']}"])
@@ -183,7 +184,7 @@ def _emulator(url: str) -> Upstream | UpstreamRefused:
             "tls_ca": found["ca"],
         }
         if wanted.get("by") == ["graph"]:
-            settings |= {"kind": "graph", "base": found["graph"].removesuffix("/v1.0")}
+            settings["kind"] = "graph"
         else:
             host, _, port = found["submission"].rpartition(":")
             settings |= {"kind": "submission", "host": host.strip("[]"), "port": int(port)}

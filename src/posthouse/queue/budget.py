@@ -128,7 +128,7 @@ class Budgets:
         outcomes = [result.outcome for result in results]
         for outcome in outcomes:
             if isinstance(outcome, Deferred):
-                await self._hear(account, outcome, now)
+                await self._hear(accounts, account, outcome, now)
         if outcomes and all(_never_began(result) for result in results):
             await self._store.move(permit.charges, permit.taken_at, None)
             self._forget_full(permit.charges)
@@ -136,10 +136,10 @@ class Budgets:
             # The other side counts at the end of the message, so that is when this use begins to age.
             await self._store.move(late, permit.taken_at, now)
         if any(isinstance(outcome, Delivered) for outcome in outcomes):
-            self._recover(account, now)
+            await self._recover(accounts, account, now)
         self._on_room()
 
-    async def _hear(self, account: str, outcome: Deferred, now: datetime) -> None:
+    async def _hear(self, accounts: Sequence[str], account: str, outcome: Deferred, now: datetime) -> None:
         reply = outcome.reply
         if reply is not None and reply.is_transient and outcome.retry_after is not None:
             slowed = self._slowed.get(account)
@@ -147,8 +147,12 @@ class Budgets:
             self._slowed[account] = _Slowed(factor, now)
             log.warning("budget.slowed_down", account=account, to_percent=round(factor * 100), reason=outcome.reason)
         if outcome.scope is Scope.MAILBOX:
-            until = None if outcome.needs_operator else now + (outcome.retry_after or REST)
-            await self.pause(account, until, outcome.reason, str(reply) if reply is not None else "")
+            # A log-in that a server refused is not tried again, because that locks accounts; a token that was not given
+            # may be asked for now and then, and concerns all mailboxes of the identity.
+            is_refused = outcome.needs_operator and reply is not None
+            until = None if is_refused else now + (outcome.retry_after or REST)
+            resting = account if reply is not None else accounts[0]
+            await self.pause(resting, until, outcome.reason, str(reply) if reply is not None else "")
 
     async def pause(self, account: str, until: datetime | None, reason: str, reply: str = "") -> None:
         """Let an account rest; None until a person acts."""
@@ -173,6 +177,11 @@ class Budgets:
         if ended:
             self._on_room()
         return ended
+
+    def resting(self) -> list[Pause]:
+        """Accounts that rest at this moment."""
+        now = self._clock()
+        return [pause for pause in self.pauses.values() if pause.until is None or pause.until > now]
 
     async def uses(self) -> list[BudgetUse]:
         """What is used of each limit now."""
@@ -214,8 +223,9 @@ class Budgets:
             return charge
         return replace(charge, limit=max(charge.amount, int(charge.limit * factor)))
 
-    def _recover(self, account: str, now: datetime) -> None:
-        self.pauses.pop(account, None)
+    async def _recover(self, accounts: Sequence[str], account: str, now: datetime) -> None:
+        if mended := [rested for rested in accounts if rested in self.pauses]:
+            await self.resume(mended)
         slowed = self._slowed.get(account)
         if slowed is None or now - slowed.since < RECOVER_EVERY:
             return

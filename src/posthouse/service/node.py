@@ -266,7 +266,7 @@ class Node:
         )
         refusal = self._guard.refusal()
         blocked = tuple(f"{hop} is blocked: {reason}" for hop, reason in self._dispatcher.troubles.items())
-        resting = tuple(f"{who.partition(':')[2]} rests: {p.reason}" for who, p in self.budgets.pauses.items())
+        resting = tuple(f"{p.account.partition(':')[2]} rests: {p.reason}" for p in self.budgets.resting())
         full = tuple(f"{hop} waits for room: {reason}" for hop, reason in self._dispatcher.resting.items())
         return NodeStatus(
             version=__version__,

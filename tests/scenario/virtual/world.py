@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from tests.virtual_time import START, VirtualLoop
 
 from m365emu.clock import LoopClock
 from m365emu.emulator import Emulator
-from m365emu.scenario import Finding, Load, findings, read_duration, read_scenario
+from m365emu.scenario import Finding, Load, read_duration, read_scenario
 from m365emu.tenant_file import read_tenant, tenant_file
 from posthouse.config import load
 from posthouse.queue.settings import Cadence
@@ -30,7 +31,7 @@ hostname = "relay.contoso.example"
 directory = "data"
 free_space_floor = 0
 [log]
-level = "error"
+level = "info"
 [queue]
 jitter_percent = 0
 expire_after = "{expire_after}"
@@ -55,6 +56,7 @@ tenant = "{tenant}"
 client_id = "{client_id}"
 client_secret = "file:{secret}"
 authority = "{authority}"
+graph = "{graph}"
 ca = "{ca}"
 {outbound}
 """
@@ -74,9 +76,12 @@ name = "graph"
 kind = "graph"
 identity = "app"
 mailboxes = {mailboxes}
-base = "{graph}"
 tls_ca = "{ca}"
 """
+
+
+SELDOM = Cadence(due=20, room=300, expire=120, verify=20, retire=7200)
+"""What nobody watches need not be looked at every second of a virtual day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +90,13 @@ class Ended:
 
     Attributes:
         findings: Each expectation of the scenario beside what is there.
+        report: The emulator's counts.
         open_copies: What the node still has.
         took: Virtual time.
     """
 
     findings: list[Finding]
+    report: dict[str, Any]
     open_copies: int
     took: timedelta
 
@@ -133,7 +140,8 @@ async def play(
             await _wait_until_empty(loop, node, at_most)
             report = emulator.control.report()
             return Ended(
-                findings=findings(asked.expect, emulator.store, report),
+                findings=emulator.control.findings(),
+                report=report,
                 open_copies=await node.store.open_count(),
                 took=timedelta(seconds=loop.time()),
             )
@@ -172,7 +180,7 @@ def _node(
     (directory / "posthouse.toml").write_text(NODE.format(expire_after=expire_after))
     (directory / "flow.toml").write_text(FLOW.format(**values, outbound=outbound.format(**values)))
     os.chmod(directory / "secret", 0o600)
-    return Node(load(directory), clock=loop.now, cadence=cadence or Cadence())
+    return Node(load(directory), clock=loop.now, cadence=cadence or SELDOM)
 
 
 async def hand_in(loop: VirtualLoop, node: Node, wanted: Load) -> None:

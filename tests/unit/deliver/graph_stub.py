@@ -74,6 +74,7 @@ class Stub:
     seen: list[Seen] = field(default_factory=list)
     tokens: int = 0
     base: str = ""
+    hangs_up_early: bool = False
 
     async def start(self) -> None:
         authority = Authority(self.directory)
@@ -92,15 +93,19 @@ class Stub:
         await self.runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if self.hangs_up_early:
+            return await hang_up(request, b"")
         body = await request.read()
         self.seen.append(Seen(request.method, request.path, dict(request.headers), body))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return await answer(request, body)
 
     def way(self, **settings: object) -> Way:
-        identity = ClientSecret(name="app", tenant="t", client_id="c", client_secret="secret:app", ca=self.ca)
+        identity = ClientSecret(
+            name="app", tenant="t", client_id="c", client_secret="secret:app", ca=self.ca, graph=self.base
+        )
         connector = Graph(
-            **{"name": "graph", "identity": "app", "mailboxes": MAILBOX, "base": self.base, **settings}  # type: ignore[arg-type]
+            **{"name": "graph", "identity": "app", "mailboxes": MAILBOX, **settings}  # type: ignore[arg-type]
         )
         return Way(connector=connector, identity=identity, limits=limits_of(connector))
 

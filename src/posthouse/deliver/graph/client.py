@@ -26,7 +26,6 @@ import aiohttp
 
 from posthouse import __version__
 from posthouse.decide.identities import Entra
-from posthouse.decide.outbound import Graph
 from posthouse.decide.ways import Way
 from posthouse.deliver.patience import Patience
 from posthouse.deliver.tokens import TokenProblem, TokenSource
@@ -226,11 +225,10 @@ class GraphClient:
 
 
 def graph_base(way: Way) -> str:
-    """URL of Graph with its version: the connector's, the identity's, or the cloud's."""
-    connector, identity = way.connector, way.identity
-    own = connector.base if isinstance(connector, Graph) else None
+    """URL of Graph with its version: the identity's own, or the cloud's."""
+    identity = way.identity
     cloud = CLOUDS[identity.cloud if identity is not None else "worldwide"]
-    base = (own or getattr(identity, "graph", None) or cloud.graph).rstrip("/")
+    base = (getattr(identity, "graph", None) or cloud.graph).rstrip("/")
     return base if base.endswith(_VERSION) else base + _VERSION
 
 
