@@ -12,7 +12,7 @@ from __future__ import annotations
 import binascii
 import mimetypes
 from dataclasses import dataclass
-from email import message_from_bytes
+from email import message_from_string
 
 from posthouse.wire.header import HeaderIndex, decode_text
 from posthouse.wire.mime import read_content_type
@@ -43,11 +43,12 @@ class FilePart:
     is_attachment: bool
 
 
-def describe(header: bytes) -> FilePart:
+def describe(header: bytes, container: str = "") -> FilePart:
     """Read the header of a part.
 
     Args:
         header: Its octets; the blank line may be missing.
+        container: Media type of the multipart around it; in ``multipart/related`` a part with an id is always inline.
     """
     index = HeaderIndex.scan(header[:_MAX_HEADER])
     media_type = read_content_type(index.unfolded("content-type")).media_type
@@ -58,7 +59,7 @@ def describe(header: bytes) -> FilePart:
         name=given or _made_name(media_type, index),
         media_type=media_type,
         content_id=content_id[:_MAX_NAME],
-        is_inline=bool(content_id) and disposition != "attachment",
+        is_inline=bool(content_id) and (disposition != "attachment" or container == "multipart/related"),
         is_attachment=disposition == "attachment" or bool(given),
     )
 
@@ -70,12 +71,17 @@ def decode(body: bytes, encoding: str) -> bytes:
 
 
 def _given_name(header: bytes) -> str:
+    octets = header.rstrip(b"\r\n") + b"\r\n\r\n"
     try:
-        found = message_from_bytes(header.rstrip(b"\r\n") + b"\r\n\r\n").get_filename("")
+        text = octets.decode()
+    except UnicodeDecodeError:
+        text = octets.decode("latin-1")
+    try:
+        found = message_from_string(text).get_filename("")
     except (ValueError, LookupError, TypeError):
         return ""
-    text = decode_text(found.encode("utf-8", "replace"))
-    return text.replace("\\", "/").rpartition("/")[2].strip()[:_MAX_NAME]
+    name = decode_text(found.encode("utf-8", "replace"))
+    return name.replace("\\", "/").rpartition("/")[2].strip()[:_MAX_NAME]
 
 
 def _made_name(media_type: str, index: HeaderIndex) -> str:

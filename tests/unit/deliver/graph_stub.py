@@ -79,7 +79,7 @@ class Stub:
     async def start(self) -> None:
         authority = Authority(self.directory)
         self.ca = authority.file
-        pair = authority.issue("localhost", as_file="graph")
+        pair = authority.issue("127.0.0.1", as_file="graph")
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(pair.certificate, pair.key)
         app = web.Application(client_max_size=10**8)
@@ -87,7 +87,7 @@ class Stub:
         self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self.runner.setup()
         await web.TCPSite(self.runner, "127.0.0.1", 0, ssl_context=context).start()
-        self.base = f"https://localhost:{self.runner.addresses[0][1]}"
+        self.base = f"https://127.0.0.1:{self.runner.addresses[0][1]}"
 
     async def stop(self) -> None:
         await self.runner.cleanup()

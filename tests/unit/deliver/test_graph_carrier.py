@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 from tests.unit.deliver.graph_stub import MAILBOX, Stub, accept, hang_up, refuse
 from tests.unit.deliver.jobs import message
+from tests.unit.net.authority import Authority
 
 from posthouse.deliver.classify import may_try_elsewhere
 from posthouse.mail.message import Message, SpooledContent, Waiting
@@ -70,7 +71,7 @@ async def test_the_trace_says_how_it_went(graph: Stub) -> None:
     assert result.detail["form"] == "mime" and result.detail["mailbox"] == MAILBOX
     assert result.detail["client_request_id"] == graph.seen[0].headers["client-request-id"]
     assert str(result.detail["client_request_id"]).startswith("00000000-0000-0001-")
-    assert result.remote.startswith("localhost:")
+    assert result.remote.startswith("127.0.0.1:")
 
 
 async def test_throttling_lets_the_mailbox_rest_for_as_long_as_graph_asks(graph: Stub) -> None:
@@ -105,8 +106,9 @@ async def test_a_server_that_cannot_be_reached_is_a_glitch(graph: Stub) -> None:
     assert may_try_elsewhere(found)
 
 
-async def test_a_certificate_that_is_not_trusted_is_no_delivery(graph: Stub) -> None:
-    graph.base = graph.base.replace("localhost", "127.0.0.1")
+async def test_a_certificate_that_is_not_trusted_is_no_delivery(graph: Stub, tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    graph.ca = Authority(tmp_path / "others").file
     found = await outcome(graph)
     assert isinstance(found, Deferred) and "certificate" in found.reason.lower()
     assert not graph.seen
@@ -271,3 +273,19 @@ async def test_what_cannot_be_taken_apart_may_go_another_way(graph: Stub) -> Non
     assert isinstance(result.outcome, Failed) and result.outcome.status == "5.3.4"
     assert may_try_elsewhere(result.outcome)
     assert not graph.seen
+
+
+async def test_a_connection_lost_while_the_request_was_on_its_way_is_a_glitch(graph: Stub) -> None:
+    graph.hangs_up_early = True
+    letter = message(("alice@contoso.example",), CONTENT + b"x" * 2_900_000)
+    (result,) = await carry(graph, letter)
+    assert isinstance(result.outcome, Deferred) and result.outcome.is_glitch, result
+
+
+async def test_a_server_that_never_answers_leaves_the_outcome_unknown(graph: Stub) -> None:
+    async def wait(_: web.Request, __: bytes) -> web.Response:
+        await asyncio.get_running_loop().create_future()
+        return web.Response()
+
+    graph.answers = [wait]
+    assert isinstance(await outcome(graph), Unknown)

@@ -142,7 +142,8 @@ def _is_file(leaf: Leaf) -> bool:
 
 def _file(source: Source, leaf: Leaf) -> File:
     size = sum(len(piece) for piece in source.decoded(leaf))
-    return File(described=describe(leaf.header), size_octets=size, leaf=leaf)
+    container = leaf.containers[-1] if leaf.containers else ""
+    return File(described=describe(leaf.header, container), size_octets=size, leaf=leaf)
 
 
 def _rest(source: Source, plan: Outline, chosen: set[int]) -> Iterator[bytes]:

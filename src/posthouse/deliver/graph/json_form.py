@@ -76,7 +76,7 @@ def message_json(mime: bytes, most_octets: int) -> bytes | Unfit:
     return body if len(body) <= most_octets else Unfit("the message is too large for JSON")
 
 
-def _collect(part: Part, contents: _Contents) -> None:
+def _collect(part: Part, contents: _Contents, container: str = "") -> None:
     contents.parts += 1
     if contents.parts > MAX_PARTS:
         raise _CannotSay("it has too many parts")
@@ -91,9 +91,9 @@ def _collect(part: Part, contents: _Contents) -> None:
         _collect_best(inside, contents)
     elif part.is_multipart:
         for child in inside:
-            _collect(child, contents)
+            _collect(child, contents, kind)
     else:
-        _collect_leaf(part, contents)
+        _collect_leaf(part, contents, container)
 
 
 def _collect_best(inside: list[Part], contents: _Contents) -> None:
@@ -107,9 +107,9 @@ def _collect_best(inside: list[Part], contents: _Contents) -> None:
         _collect((wanted or inside)[-1], contents)
 
 
-def _collect_leaf(part: Part, contents: _Contents) -> None:
+def _collect_leaf(part: Part, contents: _Contents, container: str) -> None:
     header = part.header.data[part.header.start : part.header.end]
-    described, octets = describe(header), decode(part.body, part.encoding)
+    described, octets = describe(header, container), decode(part.body, part.encoding)
     if part.content_type.media_type in ("text/plain", "text/html") and not described.is_attachment:
         if contents.text is not None:
             raise _CannotSay("it has more than one text")
@@ -131,7 +131,8 @@ def _collect_leaf(part: Part, contents: _Contents) -> None:
 def _text(octets: bytes, charset: str) -> str:
     try:
         return octets.decode(charset)
-    except (LookupError, UnicodeDecodeError):
+    except (LookupError, ValueError):
+        # Some of Python's codecs are no character sets of mail and raise other errors than decoding ones.
         return octets.decode("utf-8", "replace")
 
 

@@ -128,15 +128,17 @@ class Returns:
         self._troubled.discard(mailbox)
         for row in listing.rows:
             if _may_be_report(row):
-                await self._take(way, mailbox, await _fetch(client, mailbox, row))
+                await self._take(mailbox, await _fetch(client, mailbox, row))
         # What was received while we looked may be listed late.
         self._looked[mailbox] = now - OVERLAP
 
-    async def _take(self, way: Way, mailbox: str, returned: Return | None) -> None:
+    async def _take(self, mailbox: str, returned: Return | None) -> None:
         if returned is None:
             return
+        # A report may speak of mail that left the same mailbox by another connector.
+        senders = {w.name for w in self._ways() if mailbox in getattr(w.connector, "mailboxes", ())}
         rows = await self._store.search(TraceQuery(message_id=returned.original_id, limit=1000))
-        rows = [row for row in rows if row.connector == way.name]
+        rows = [row for row in rows if row.connector in senders]
         for reported in returned.report.recipients:
             if reported.action == "failed":
                 for row in _rows_of(rows, reported.address):
