@@ -43,7 +43,7 @@ async def test_an_asynchronous_test_waits_without_standing_still(m365emu: Backgr
 def test_the_marker_changes_the_tenant_and_the_reason_of_a_refusal_can_be_asked_for(m365emu: Background) -> None:
     with pytest.raises(smtplib.SMTPAuthenticationError, match="disabled for the Tenant"):
         send(m365emu)
-    (entry,) = m365emu.refusals()
+    (entry,) = m365emu.refusals(who="website@contoso.example")
     assert "SmtpClientAuthentication is disabled for the Tenant." in entry.reason
     assert "SMTP AUTH is switched off for the tenant" in entry.reason
 

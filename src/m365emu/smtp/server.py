@@ -111,6 +111,6 @@ class SmtpHost:
         if not self._from[session.client]:
             del self._from[session.client]
         self._store.session_ended(session.front.session_id)
-        who = session.principal.mailbox if session.principal else ""
+        who = session.principal.mailbox if session.principal else session.claimed
         lines = session.transcript.lines()
         note_session(self._journal, at=self.clock.now(), client=session.client, who=who, lines=lines)

@@ -53,6 +53,7 @@ class Session:
         self.state = State.CONNECTED
         self.tls: Tls | None = None
         self.principal: Principal | None = None
+        self.claimed = ""
         self._input = bytearray()
         self._output = bytearray()
         self._skipping_line = False
@@ -304,6 +305,7 @@ class Session:
             reply = replies.authentication_unsuccessful(self.front, self.desk.now())
             result: Principal | LogonRefused = LogonRefused(reply=reply, note="the response cannot be decoded")
         else:
+            self.claimed = step.user
             result = self.desk.log_on(step, self.visit)
         if isinstance(result, LogonRefused):
             self._refused_logon = result.reply
