@@ -21,11 +21,9 @@ from posthouse import __version__
 from posthouse.config import ConfigurationRefused, judge_flow, load
 from posthouse.decide.outbound import Outbound
 from posthouse.decide.policy import Policy
-from posthouse.decide.ways import Way
 from posthouse.deliver.bounce import NoticeWriter
-from posthouse.deliver.graph.verify import GraphClients, GraphVerifier
+from posthouse.deliver.graph.verify import GraphClients
 from posthouse.deliver.identities import open_identities
-from posthouse.deliver.identity_duties import PERIOD
 from posthouse.deliver.smtp import SessionLog
 from posthouse.deliver.worker import Worker
 from posthouse.mail.address import Address
@@ -43,12 +41,12 @@ from posthouse.queue.guard import Guard
 from posthouse.queue.intake import Intake
 from posthouse.queue.settings import Cadence
 from posthouse.queue.settle import Settler
-from posthouse.queue.sweep import Sweep, reroute
-from posthouse.queue.verify import Verification
+from posthouse.queue.sweep import reroute
 from posthouse.receive.accounts import Accounts
 from posthouse.receive.local import LocalDesk
 from posthouse.receive.server import Receiver, open_certificates
 from posthouse.service.alerts import Alerts
+from posthouse.service.duties import build_sweep
 from posthouse.service.kept import NODE, make_store, open_sealer, open_secrets, utc_now
 from posthouse.service.sendlog import SendLog
 from posthouse.store.port import QueueFilter, StoreUnavailable
@@ -91,18 +89,16 @@ class Node:
         self._guard = Guard(node.store.directory, node.store.free_space_floor, node.queue.max_open)
         self._protocol_log = ProtocolLog(node.protocol_log, hostname=node.hostname, version=__version__)
         policy = self._policy = Policy(configuration.flow)
+        self._build_limits(policy)
         self._build_queue(policy)
+        self._build_duties()
         self._build_receiver(policy)
         self._build_levers()
 
-    def _build_queue(self, policy: Policy) -> None:
-        """From the intake to the worker, with the sweep beside them."""
+    def _build_limits(self, policy: Policy) -> None:
+        """Who logs in, what the limits leave, and who is told when something is wrong with either."""
         node, loop = self._configuration.node, asyncio.get_running_loop()
-        postmaster = Address.parse(node.queue.postmaster or f"postmaster@{node.hostname}")
-        notices = NoticeWriter(node.hostname, postmaster, node.queue.expire_after)
-        self._settler = Settler(
-            self.store, notices, node.queue, clock=self._clock, random=self._random, on_final=self._count_final
-        )
+        postmaster = self._postmaster = Address.parse(node.queue.postmaster or f"postmaster@{node.hostname}")
         self._alerts = Alerts(
             node.alerts,
             hostname=node.hostname,
@@ -117,20 +113,28 @@ class Node:
             on_pause=self._alerts.paused,
             on_room=self._has_room,
         )
-        secrets = open_secrets(self._configuration, self.store, self.sealer)
+        self._secrets = open_secrets(self._configuration, self.store, self.sealer)
         self.identities = open_identities(
             flow=lambda: self._configuration.flow,
             store=self.store,
             sealer=self.sealer,
-            secrets=secrets,
+            secrets=self._secrets,
             clock=self._clock,
             monotonic=loop.time,
             on_warning=self._alerts.expires,
         )
+
+    def _build_queue(self, policy: Policy) -> None:
+        """From the intake to the worker."""
+        node, loop = self._configuration.node, asyncio.get_running_loop()
+        notices = NoticeWriter(node.hostname, self._postmaster, node.queue.expire_after)
+        self._settler = Settler(
+            self.store, notices, node.queue, clock=self._clock, random=self._random, on_final=self._count_final
+        )
         self._worker = Worker(
             hostname=node.hostname,
             budgets=self.budgets,
-            secrets=secrets,
+            secrets=self._secrets,
             tokens=self.identities.tokens,
             random=self._random,
             is_own=self._is_own,
@@ -152,32 +156,22 @@ class Node:
             self.store, self._dispatcher, self._guard, policy, node.queue, clock=self._clock, random=self._random
         )
         self._settler.connect(self._intake)
+
+    def _build_duties(self) -> None:
+        """What is done every few seconds, minutes or days."""
         self._graph = GraphClients(self.identities.tokens)
-        self._verification = Verification(
-            self.store,
-            self._settler,
-            GraphVerifier(self._graph),
-            way_named=self._way_named,
+        self._sweep = build_sweep(
+            self._configuration.node,
+            store=self.store,
+            settler=self._settler,
+            guard=self._guard,
+            dispatcher=self._dispatcher,
+            budgets=self.budgets,
+            identities=self.identities,
+            graph=self._graph,
+            ways=lambda: self._policy.ways,
             clock=self._clock,
-            wake=self._dispatcher.wake,
             cadence=self._cadence,
-        )
-        self._sweep = Sweep(
-            self.store,
-            self._settler,
-            self._guard,
-            node.queue,
-            clock=self._clock,
-            wake=self._dispatcher.wake,
-            in_hand=self._dispatcher.in_hand,
-            keep_content=node.trace.keep_content,
-            keep_trace=node.trace.keep,
-            cadence=self._cadence,
-            duties=(
-                (self._cadence.retire, self.budgets.forget_old),
-                (self._cadence.verify, self._verification.look),
-                (PERIOD.total_seconds(), self.identities.duties.do),
-            ),
         )
 
     def _build_receiver(self, policy: Policy) -> None:
@@ -339,9 +333,6 @@ class Node:
         while True:
             await asyncio.sleep(CERTIFICATE_LOOK_SECONDS)
             self._receiver.reload_certificates()
-
-    def _way_named(self, name: str) -> Way | None:
-        return self._policy.ways.get(name)
 
     def _has_room(self) -> None:
         self._dispatcher.wake()

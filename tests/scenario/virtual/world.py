@@ -31,7 +31,7 @@ hostname = "relay.contoso.example"
 directory = "data"
 free_space_floor = 0
 [log]
-level = "info"
+level = "error"
 [queue]
 jitter_percent = 0
 expire_after = "{expire_after}"
@@ -191,11 +191,12 @@ async def hand_in(loop: VirtualLoop, node: Node, wanted: Load) -> None:
         shares.setdefault(number % max(1, wanted.devices), []).append(number)
     start = loop.time()
     async with asyncio.TaskGroup() as crowd:
-        for numbers in shares.values():
-            crowd.create_task(_device(loop, node, wanted, numbers, start, span / max(1, wanted.messages)))
+        for device, numbers in shares.items():
+            address = f"127.{1 + device // 250}.0.{1 + device % 250}"
+            crowd.create_task(_device(loop, node, wanted, numbers, address, start, span / max(1, wanted.messages)))
 
 
-async def _device(loop: VirtualLoop, node: Node, wanted: Load, numbers: list[int], start: float, every: float) -> None:
+async def _device(loop: VirtualLoop, node: Node, wanted: Load, numbers: list[int], address: str, start: float, every: float) -> None:
     port = int(node.addresses.rpartition(":")[2])
     reader = writer = None
     for number in numbers:
@@ -206,7 +207,7 @@ async def _device(loop: VirtualLoop, node: Node, wanted: Load, numbers: list[int
                 writer = None
             await asyncio.sleep(pause)
         if writer is None:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
             await _expect(reader, b"220")
             writer.write(b"EHLO device.contoso.example\r\n")
             await _expect(reader, b"250")
