@@ -139,6 +139,9 @@ async def test_a_token_that_is_refused_again_lets_the_mailbox_rest(graph: Stub) 
         (400, "SomethingNew", Deferred, Scope.MESSAGE),
         (500, "ErrorInternalServerError", Deferred, Scope.MAILBOX),
         (500, "", Deferred, Scope.MESSAGE),
+        (403, "UnknownError", Deferred, Scope.MAILBOX),
+        (503, "UnknownError", Deferred, Scope.MAILBOX),
+        (413, "", Failed, None),
     ],
 )
 async def test_refusals_mean_what_the_catalogue_says(

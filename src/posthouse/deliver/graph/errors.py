@@ -18,7 +18,7 @@ from datetime import timedelta
 from posthouse.deliver.graph.client import Answer, Answered, NoAnswer, NoToken
 from posthouse.mail.outcome import Deferred, Delivered, Failed, OnUnknown, Outcome, Scope, Unknown
 from posthouse.mail.reply import Reply
-from posthouse.microsoft.replies import Entry, find
+from posthouse.microsoft.replies import Entry, entry_named, find
 
 MAX_WORDS = 600
 REFUSED_REST = timedelta(minutes=15)
@@ -115,9 +115,12 @@ def _judge_status(answer: Answer, status: int, on_unknown: OnUnknown, mailbox: s
         return Delivered(reply=Reply.of(250, "2.0.0", f"Graph {status} Accepted request-id={answer.request_id}"))
     error = read_error(answer)
     entry = _entry(answer, error)
-    if sends and (status in _MAY_HAVE_BEEN_SENT or (entry is not None and entry.retry.outcome == "unknown")):
+    is_vague = entry is not None and entry.retry.outcome == "unknown"
+    if sends and (status in _MAY_HAVE_BEEN_SENT or (status == 500 and is_vague)):
         return _unknown(f"Graph answered {status}; the message may have been sent", on_unknown, mailbox)
-    known = entry if entry is not None and entry.retry.outcome != "unknown" else None
+    known = entry if not is_vague else None
+    if status == 413 and known is None:
+        known = entry_named(TOO_LARGE)
     if known is not None and known.retry.outcome == "permanent" and 400 <= status < 500 and status != 429:
         reply = _reply(answer, error, 554, _STATUS.get(known.id, "5.0.0"))
         return Failed(status=_STATUS.get(known.id, "5.0.0"), reason=known.title, reply=reply, explanation_id=known.id)
