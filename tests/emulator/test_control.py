@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import smtplib
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -314,3 +316,19 @@ def test_the_shell_compares_what_is_there_with_what_is_expected(served: Path) ->
 def test_a_scenario_that_is_not_there_is_said_before_anything_listens(tmp_path: Path) -> None:
     said = shell(tmp_path, "run", "--scenario", "no-such-scenario", "--submission", "127.0.0.1:0", code=1)
     assert said.count("\n") == 1 and "no-such-scenario" in said
+
+
+def test_what_was_accepted_is_there_after_the_process_was_killed(tmp_path: Path) -> None:
+    ports = [f"--{name}=127.0.0.1:0" for name in ("submission", "https", "http")]
+    command = [sys.executable, "-m", "m365emu", "run", "--dir", str(tmp_path), *ports]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and "ready" in process.stdout.readline()
+        password = read_tenant(tmp_path / "tenant.toml").mailboxes[RELAY].password
+        host, _, port = json.loads((tmp_path / "endpoints.json").read_text())["submission"].rpartition(":")
+        with smtplib.SMTP(host, int(port), timeout=10) as client:
+            client.starttls(context=ssl.create_default_context(cafile=tmp_path / "ca.pem"))
+            client.login(RELAY, password)
+            client.sendmail(RELAY, ["alice@contoso.example"], f"From: {RELAY}\r\nSubject: kept\r\n\r\n")
+            process.kill()
+            process.wait()
+    assert [record.subject for record in Emulator(tmp_path).store.messages("alice@contoso.example")] == ["kept"]

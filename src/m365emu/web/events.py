@@ -34,12 +34,15 @@ class Events:
         app.on_shutdown.append(self._end)
 
     def _message(self, record: Record) -> None:
-        self._publish("message", msgspec.json.encode(record))
+        self._publish("message", record)
 
     def _entry(self, entry: Entry) -> None:
-        self._publish("journal", msgspec.json.encode(msgspec.structs.replace(entry, lines=[])))
+        self._publish("journal", msgspec.structs.replace(entry, lines=[]))
 
-    def _publish(self, kind: str, data: bytes) -> None:
+    def _publish(self, kind: str, told: Record | Entry) -> None:
+        if not self._queues:
+            return
+        data = msgspec.json.encode(told)
         for queue in self._queues:
             with suppress(asyncio.QueueFull):
                 queue.put_nowait(b"event: %s\ndata: %s\n\n" % (kind.encode(), data))
