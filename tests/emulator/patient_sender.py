@@ -4,6 +4,7 @@ It stands for any good program in the tests of scenarios. It speaks to the hosts
 Graph by HTTPS, on a clock that it moves itself, from one due message to the next.
 """
 
+import asyncio
 import base64
 import heapq
 import ssl
@@ -11,12 +12,14 @@ import uuid
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import aiohttp
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from tests.emulator.browser import Browser
 from tests.emulator.talk import Talk, b64, bearer
 
 from m365emu.client_certificates import client_certificates
@@ -56,6 +59,7 @@ class PatientSender:
         self.tls = ssl.create_default_context(cafile=emulator.ca)
         self.gave_up: list[str] = []
         self._token: tuple[str, datetime] | None = None
+        self._refresh_token = ""
         self._paused_until = clock.now()
         self._minute: dict[str, deque[datetime]] = defaultdict(deque)
         self._day: dict[str, deque[datetime]] = defaultdict(deque)
@@ -74,6 +78,8 @@ class PatientSender:
 
     async def run(self) -> None:
         """Send everything, or find out that it cannot be sent."""
+        if self.load.way == "device-code":
+            await self._sign_in("relay@contoso.example")
         end = self.clock.now() + LONGEST
         while self._outbox and self.clock.now() < end:
             letter = heapq.heappop(self._outbox)
@@ -178,6 +184,8 @@ class PatientSender:
     async def _access_token(self) -> str | None:
         if self._token is not None and self.clock.now() < self._token[1]:
             return self._token[0]
+        if self.load.way == "device-code":
+            return await self._refreshed()
         url = f"{self.emulator.authority}/oauth2/v2.0/token"
         graph = self.load.way == "graph"
         form = {
@@ -194,6 +202,44 @@ class PatientSender:
             if answer.status != 200:
                 return None
             body = await answer.json()
+        self._token = body["access_token"], self.clock.now() + timedelta(seconds=body["expires_in"] - 300)
+        return self._token[0]
+
+    async def _ask(self, endpoint: str, **form: str) -> dict[str, Any]:
+        form |= {"client_id": self.emulator.endpoints()["public_client_id"]}
+        async with self.http.post(
+            f"{self.emulator.authority}/oauth2/v2.0/{endpoint}", data=form, ssl=self.tls
+        ) as answer:
+            body: dict[str, Any] = await answer.json()
+        return body
+
+    async def _sign_in(self, user: str) -> None:
+        """Show a code, and be the person who types it in elsewhere."""
+        flow = await self._ask("devicecode", scope="https://outlook.office.com/SMTP.Send offline_access")
+        await asyncio.to_thread(self._be_a_person, flow, user, self.emulator.tenant.mailboxes[user].password)
+        grant = "urn:ietf:params:oauth:grant-type:device_code"
+        self._take(await self._ask("token", grant_type=grant, device_code=flow["device_code"]))
+
+    def _be_a_person(self, flow: dict[str, Any], user: str, password: str) -> None:
+        browser = Browser(self.emulator.ca)
+        page = browser.submit(browser.open(flow["verification_uri"]), user_code=flow["user_code"])
+        page = browser.submit(page, username=user, password=password)
+        while "accept" in page.answers:
+            page = browser.submit(page)
+
+    async def _refreshed(self) -> str | None:
+        """Use the refresh token; when it is dead, only a person can help, and nobody asks again."""
+        if not self._refresh_token:
+            return None
+        body = await self._ask("token", grant_type="refresh_token", refresh_token=self._refresh_token)
+        if body.get("error") == "invalid_grant":
+            self.gave_up.append(body["error_description"])
+            self._refresh_token = ""
+            return None
+        return self._take(body)
+
+    def _take(self, body: dict[str, Any]) -> str:
+        self._refresh_token = body["refresh_token"]
         self._token = body["access_token"], self.clock.now() + timedelta(seconds=body["expires_in"] - 300)
         return self._token[0]
 
