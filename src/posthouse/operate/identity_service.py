@@ -17,7 +17,7 @@ from typing import Any
 
 from posthouse.decide.identities import Certificate, Delegated, Entra, Password
 from posthouse.decide.outbound import FromMailboxes
-from posthouse.deliver.delegated import Purpose
+from posthouse.deliver.delegated import INACTIVE_LIFETIME, Purpose
 from posthouse.deliver.expiry import Expiry, NotKnown
 from posthouse.deliver.identities import Identities
 from posthouse.deliver.identity_duties import purposes_of
@@ -174,6 +174,9 @@ class IdentityService:
             ends_at=known.ends_at if isinstance(known, Expiry) else None,
             ends_source=known.source if isinstance(known, Expiry) else known.reason if known else "",
             days_left=known.days_left if isinstance(known, Expiry) else None,
+            renewed_at=known.ends_at - INACTIVE_LIFETIME
+            if isinstance(known, Expiry) and known.what == "sign-in"
+            else None,
             token_at=max((answer.at for answer in fetched if answer.problem is None), default=None),
             waits=isinstance(identity, Certificate) and self._identities.rotation.is_pending(identity),
         )

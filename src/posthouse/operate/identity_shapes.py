@@ -41,6 +41,7 @@ class IdentityView:
         ends: What of it ends: ``client secret``, ``certificate``, ``sign-in``; empty where nothing does.
         ends_at: When, as far as it is known.
         ends_source: How it is known; where it is not, why.
+        renewed_at: When a person's sign-in was renewed last.
         token_at: When the last token came.
         waits: A new certificate was made and is not in use yet.
     """
@@ -56,6 +57,7 @@ class IdentityView:
     ends_at: datetime | None = None
     ends_source: str = ""
     days_left: int | None = None
+    renewed_at: datetime | None = None
     token_at: datetime | None = None
     waits: bool = False
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.scenario.deliver import entra
 from tests.scenario.deliver.test_submission import CONTENT, submission
@@ -16,7 +17,9 @@ from tests.unit.deliver.vaults import MemoryVault
 
 from m365emu.emulator import Emulator
 from m365emu.faults import Fault
+from posthouse.decide.flow import Flow
 from posthouse.decide.identities import Certificate, ClientSecret, Delegated, Entra, ManagedIdentity, Workload
+from posthouse.deliver.expiry import Expiry, ExpiryWatch
 from posthouse.deliver.secrets import Secret, SecretOpener
 from posthouse.deliver.sign_in import Pending, SignInDesk
 from posthouse.deliver.tokens import Purpose, TokenProblem, TokenSource
@@ -309,3 +312,33 @@ async def test_the_authoritys_wish_to_be_left_alone_is_obeyed(
     assert await tokens.token(identity, "smtp") == problem
     at.now += timedelta(seconds=2)
     assert isinstance(await tokens.token(identity, "smtp"), Secret)
+
+
+async def test_entra_tells_when_a_secret_ends_and_the_operator_is_warned(
+    emulator: Emulator, tokens: TokenSource, secrets: SecretOpener, vault: MemoryVault, at: Time
+) -> None:
+    application = emulator.tenant.applications[entra.CLIENT]
+    ends_at = (at.now + timedelta(days=20)).replace(microsecond=0)
+    known = msgspec.structs.replace(
+        application, secrets=(msgspec.structs.replace(application.secrets[0], expires=ends_at),)
+    )
+    applications = {**emulator.tenant.applications, entra.CLIENT: known}
+    emulator.directory.replace(msgspec.structs.replace(emulator.tenant, applications=applications))
+    flow = Flow(identity=(secret(emulator, graph=emulator.graph),))
+    warnings: list[Expiry] = []
+
+    async def record(_: object) -> None:
+        return None
+
+    watch = ExpiryWatch(
+        flow=lambda: flow,
+        tokens=tokens,
+        secrets=secrets,
+        vault=vault,
+        clock=at.clock,
+        record=record,
+        on_warning=warnings.append,
+    )
+    await watch.look()
+    (warning,) = warnings
+    assert (warning.source, warning.ends_at, warning.what) == ("entra", ends_at, "client secret")

@@ -20,6 +20,7 @@ from posthouse.deliver.secrets import Secret, SecretOpener
 from posthouse.deliver.token_http import Answered
 from posthouse.deliver.tokens import TokenSource
 from posthouse.mail.event import Event, EventKind
+from posthouse.trace.timeline import describe_event
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 APP = {"tenant": "contoso.example", "client_id": "client"}
@@ -86,6 +87,8 @@ async def test_a_warning_comes_once_for_each_step_and_survives_a_restart(tmp_pat
     assert [expiry.days_left for expiry in scene.warnings] == [60, 30, 7, 1, 0]
     assert {event.kind for event in scene.events} == {EventKind.EXPIRES} and len(scene.events) == 5
     assert scene.events[0].detail["source"] == "declared" and scene.events[0].message_id is None
+    told_text = describe_event(scene.events[0]).text
+    assert told_text.startswith("The client secret of the identity app ends 2027-02-01 00:00:00 UTC"), told_text
     assert "planted" not in repr(scene.events) + repr(scene.vault.values)
 
 

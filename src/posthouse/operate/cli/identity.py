@@ -177,6 +177,8 @@ def _note(view: IdentityView) -> str:
         parts.append(f"{view.state.replace('_', ' ')}{until}: {view.because}")
     if view.ends_at is not None:
         parts.append(f"the end of the {view.ends} is known from: {view.ends_source}")
+    if view.renewed_at is not None:
+        parts.append(f"renewed {show_time(view.renewed_at)}")
     elif view.ends_source:
         parts.append(f"when it ends is not known: {view.ends_source}")
     if view.waits:
