@@ -202,10 +202,9 @@ class SubmissionDesk:
         front, principal = submission.visit.front, _principal(submission.visit)
         if not principal.opens_mailbox:
             return store_replies.mailbox_logon_failed(front)
-        most = self._limits(principal.mailbox).concurrent_submissions
-        if self._is_high_volume(principal.mailbox):
-            most = submission.number
-        if self.open.rank(principal.mailbox, submission.number) > most:
+        place = self.open.rank(principal.mailbox, submission.number)
+        is_beyond = place > self._limits(principal.mailbox).concurrent_submissions
+        if is_beyond and not self._is_high_volume(principal.mailbox):
             return store_replies.concurrency_exceeded(front)
         mailbox = self._directory.mailbox(principal.mailbox)
         if mailbox is None or mailbox.restricted:

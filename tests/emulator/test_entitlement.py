@@ -150,6 +150,14 @@ def test_a_high_volume_account_sends_inside_without_a_mailbox_s_limits(emulator:
     assert len(emulator.store.messages("alice@contoso.example")) == 3
 
 
+def test_a_high_volume_account_may_submit_many_messages_at_once(emulator: Emulator) -> None:
+    high_volume(emulator)
+    talks = [logged_on(emulator, HVE) for _ in range(5)]
+    for talk in talks:
+        talk.begin(HVE)
+    assert all(talk.send(CONTENT + b".\r\n")[0].startswith("250 2.0.0 OK ") for talk in reversed(talks))
+
+
 def test_a_high_volume_account_does_not_send_outside(emulator: Emulator) -> None:
     high_volume(emulator)
     talk = logged_on(emulator, HVE)
