@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import assert_never
 
@@ -32,7 +33,7 @@ from posthouse.deliver.senders import shape_sender
 from posthouse.deliver.smtp import SessionLog
 from posthouse.deliver.tokens import TokenSource
 from posthouse.mail.message import Message, Waiting
-from posthouse.mail.outcome import AttemptResult, Deferred, Outcome, Scope
+from posthouse.mail.outcome import AttemptResult, Deferred, Failed, Outcome, Scope
 from posthouse.microsoft.clouds import CLOUDS
 from posthouse.queue.port import Budgeting, Job, NoRoom, Permit
 
@@ -91,8 +92,7 @@ class Worker:
         lease = job.lease
         until = asyncio.get_running_loop().time() + self._patience.attempt
         if len(job.ways) == 1:
-            mailbox = job.permit.mailbox if job.permit is not None else ""
-            results = await self._carry(job.ways[0], lease.message, lease.waiting, until, mailbox)
+            results = await self._carry_permitted(job.ways[0], job.permit, lease.message, lease.waiting, until)
         else:
             results = await self._fail_over(job, until)
         return [results[w.index] for w in lease.waiting]
@@ -107,23 +107,24 @@ class Worker:
         message, left = job.lease.message, job.lease.waiting
         results: dict[int, AttemptResult] = {}
         tried: list[str] = []
+        unused = job.permit
         for way in sorted(job.ways, key=lambda w: self._carrier(w).is_down):
             permit = await self._permit(job, way, left)
+            unused = None if permit is unused else unused
             if isinstance(permit, NoRoom):
                 refused = _no_room(way, left, permit)
                 results |= {index: r for index, r in refused.items() if index not in results}
                 tried = [*tried, f"{way.name}: {permit.reason}"]
                 continue
-            mailbox = permit.mailbox if permit is not None else ""
-            carried = await self._carry(way, message, left, until, mailbox)
-            if permit is not None and permit is not job.permit:
-                await self._budgets.finish(permit, list(carried.values()))
+            carried = await self._carry_permitted(way, permit, message, left, until)
             for index, result in carried.items():
-                results[index] = _with_tried(result, tried) if tried else result
+                results[index] = _with_detail(result, tried=tried) if tried else result
             left = tuple(w for w in left if may_try_elsewhere(results[w.index].outcome))
             if not left or asyncio.get_running_loop().time() > until:
                 break
             tried = [*tried, f"{way.name}: {_said(results[left[0].index].outcome)}"]
+        if unused is not None:
+            await self._budgets.give_back(unused)
         return results
 
     async def _permit(self, job: Job, way: Way, waiting: Sequence[Waiting]) -> Permit | NoRoom | None:
@@ -132,6 +133,21 @@ class Worker:
         if not way.is_microsoft:
             return None
         return await self._budgets.take(way, job.lease.message.envelope.sender, waiting)
+
+    async def _carry_permitted(
+        self, way: Way, permit: Permit | None, message: Message, waiting: Sequence[Waiting], until: float
+    ) -> dict[int, AttemptResult]:
+        """Carry, and let the budgets hear of this way's own results, whatever another way makes of it later."""
+        if permit is None:
+            return await self._carry(way, message, waiting, until, "")
+        results: dict[int, AttemptResult] = {}
+        try:
+            results = await self._carry(way, message, waiting, until, permit.mailbox)
+        finally:
+            await self._budgets.finish(permit, list(results.values()))
+        if permit.mailbox:
+            results = {index: _with_detail(result, mailbox=permit.mailbox) for index, result in results.items()}
+        return results
 
     async def _carry(
         self, way: Way, message: Message, waiting: Sequence[Waiting], until: float, mailbox: str
@@ -211,17 +227,11 @@ def _no_room(way: Way, waiting: Sequence[Waiting], room: NoRoom) -> dict[int, At
 
 
 def _said(outcome: Outcome) -> str:
-    text = outcome.reason if isinstance(outcome, Deferred) else ""
-    if isinstance(outcome, Deferred) and outcome.reply is not None:
+    text = outcome.reason if isinstance(outcome, Deferred | Failed) else ""
+    if isinstance(outcome, Deferred | Failed) and outcome.reply is not None:
         text = f"{text}: {outcome.reply}"
     return text[:_MAX_TRIED_CHARACTERS]
 
 
-def _with_tried(result: AttemptResult, tried: list[str]) -> AttemptResult:
-    return AttemptResult(
-        index=result.index,
-        outcome=result.outcome,
-        connector=result.connector,
-        remote=result.remote,
-        detail={**result.detail, "tried": tried},
-    )
+def _with_detail(result: AttemptResult, **more: str | list[str]) -> AttemptResult:
+    return replace(result, detail={**result.detail, **more})

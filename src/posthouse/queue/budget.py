@@ -98,7 +98,7 @@ class Budgets:
         resting = self._resting(way.accounts(mailbox), now)
         if resting is not None:
             return resting
-        account = way.accounts(mailbox)[-2] if mailbox else way.accounts(mailbox)[-1]
+        account = _whose(way, mailbox)
         most = way.limits.connections
         if most is not None and self._open[account] >= most:
             return NoRoom(wait=CONNECTION_WAIT, reason=f"{most} connections of {mailbox or way.name} are in use")
@@ -119,17 +119,27 @@ class Budgets:
         self._full[charge.key] = (until, charge.amount)
         return _full(until, charge, now)
 
+    async def give_back(self, permit: Permit) -> None:
+        """Nothing was attempted; see `queue.port.Budgeting`."""
+        self._open[_counted(permit)] -= 1
+        await self._store.move(permit.charges, permit.taken_at, None)
+        self._forget_full(permit.charges)
+        self._on_room()
+
     async def finish(self, permit: Permit, results: Sequence[AttemptResult]) -> None:
         """The attempt ended; see `queue.port.Budgeting`."""
         now, way = self._clock(), permit.way
-        accounts = way.accounts(permit.mailbox)
-        account = accounts[-2] if permit.mailbox else accounts[-1]
+        accounts, account = way.accounts(permit.mailbox), _counted(permit)
         self._open[account] -= 1
         outcomes = [result.outcome for result in results]
+        if not outcomes:
+            # The attempt broke off; what was taken for it stays counted.
+            self._on_room()
+            return
         for outcome in outcomes:
             if isinstance(outcome, Deferred):
                 await self._hear(accounts, account, outcome, now)
-        if outcomes and all(_never_began(result) for result in results):
+        if all(_never_began(result) for result in results):
             await self._store.move(permit.charges, permit.taken_at, None)
             self._forget_full(permit.charges)
         elif late := [c for c in permit.charges if now - permit.taken_at >= c.slot]:
@@ -236,6 +246,15 @@ class Budgets:
     def _forget_full(self, charges: Iterable[Charge]) -> None:
         for charge in charges:
             self._full.pop(charge.key, None)
+
+
+def _whose(way: Way, mailbox: str) -> str:
+    """The account whose connections are counted: the mailbox, or the connector where none logs in."""
+    return f"mailbox:{mailbox}" if mailbox else f"connector:{way.name}"
+
+
+def _counted(permit: Permit) -> str:
+    return _whose(permit.way, permit.mailbox)
 
 
 def _full(until: datetime, charge: Charge, now: datetime) -> NoRoom:

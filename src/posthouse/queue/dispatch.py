@@ -254,8 +254,6 @@ class Dispatcher:
             return
         line.waits_for = ""
         results = await attempt(job, self._deliverer)
-        if job.permit is not None:
-            await self._budgets.finish(job.permit, results)
         self._note_hop(line, results)
         await self._settler.settle(job.lease, results)
 

@@ -67,11 +67,17 @@ class Budgeting(Protocol):
         """Take what one message to these recipients costs, on disk before it returns, or say when there is room."""
 
     async def finish(self, permit: Permit, results: Sequence[AttemptResult]) -> None:
-        """The attempt ended: its connection is free, and what the server said of limits is taken to heart."""
+        """The attempt over this way ended: its connection is free, and what was said of limits is taken to heart.
+
+        The deliverer calls it for each permit, with that way's own results; with none where it broke off.
+        """
+
+    async def give_back(self, permit: Permit) -> None:
+        """Nothing was attempted with it: what it took is free again."""
 
 
 class Deliverer(Protocol):
-    """Carries jobs. Implemented by ``deliver.worker``."""
+    """Carries jobs, and hands each permit back to the budgets. Implemented by ``deliver.worker``."""
 
     async def deliver(self, job: Job) -> Sequence[AttemptResult]:
         """Attempt delivery once.
@@ -124,6 +130,8 @@ class Lost:
         since: When the answer was lost; aware UTC.
         has_delivered: Other copies of the message went the same way and arrived, so that a copy in Sent Items may be
             theirs.
+        control: A message that went the same way before and was delivered: where it is not found either, nothing is
+            proven.
     """
 
     message: Message
@@ -131,6 +139,20 @@ class Lost:
     mailboxes: tuple[str, ...]
     since: datetime
     has_delivered: bool = False
+    control: Control | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A message that is known to have arrived.
+
+    Attributes:
+        message_id: Its Message-ID.
+        received_at: When we took it in.
+    """
+
+    message_id: str
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

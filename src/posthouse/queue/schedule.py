@@ -149,6 +149,8 @@ def _step(
         detail["reply"] = said
     if reason:
         detail["reason"] = reason
+    if isinstance(result.outcome, Deferred | Failed) and result.outcome.explanation_id:
+        detail["explanation"] = result.outcome.explanation_id
     if next_at is not None:
         detail["next_at"] = next_at.isoformat(timespec="seconds")
     if isinstance(result.outcome, Unknown) and result.outcome.verify:

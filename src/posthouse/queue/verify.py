@@ -27,17 +27,19 @@ from posthouse.mail.event import Event, EventKind
 from posthouse.mail.ids import MessageId, show_message_id
 from posthouse.mail.message import RecipientState, RecipientUpdate, Waiting
 from posthouse.mail.reply import Reply
-from posthouse.queue.port import CannotLook, Found, Looked, Lost, NotFound, RecipientFailure, Verifier
+from posthouse.queue.port import CannotLook, Control, Found, Looked, Lost, NotFound, RecipientFailure, Verifier
 from posthouse.queue.schedule import MAX_REPLY_CHARACTERS, VERIFY_AFTER, Step
 from posthouse.queue.settings import Cadence
 from posthouse.queue.settle import Settler
-from posthouse.store.port import QueueEntry, QueueFilter, Store, StoreUnavailable, Story
+from posthouse.store.port import QueueEntry, QueueFilter, Store, StoreUnavailable, Story, TraceQuery
 
 log = structlog.get_logger()
 
 MOST_COPIES = 10_000
 LONGEST_WAIT = timedelta(minutes=10)
 GIVE_UP_AFTER = timedelta(hours=24)
+CONTROL_BACK = timedelta(days=2)
+MOST_CONTROLS = 50
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 """Due time of an unknown copy that nobody looks for any more."""
 _UNKNOWN = (RecipientState.UNKNOWN,)
@@ -104,7 +106,8 @@ class Verification:
             story = await self._store.story(message_id)
             if story is not None:
                 for attempt in self._attempts(story, {copy.index for copy in copies}):
-                    await self._settle(attempt, await self._verifier.look_up(attempt.way, attempt.lost, now))
+                    lost = replace(attempt.lost, control=await self._control(attempt))
+                    await self._settle(attempt, await self._verifier.look_up(attempt.way, lost, now))
 
     def _attempts(self, story: Story, indices: set[int]) -> Iterator[_Attempt]:
         """The copies by the attempt that lost them; those that nobody is to look for are remembered."""
@@ -122,6 +125,21 @@ class Verification:
             way = self._way_named(connector)
             assert way is not None
             yield _Attempt(way, story, _lost(way, story, found, mailbox, since))
+
+    async def _control(self, attempt: _Attempt) -> Control | None:
+        """The last message before it that went the same way and arrived."""
+        since = attempt.lost.since
+        query = TraceQuery(
+            connector=attempt.way.name,
+            states=(RecipientState.DELIVERED,),
+            since=since - CONTROL_BACK,
+            until=since,
+            limit=MOST_CONTROLS,
+        )
+        for row in await self._store.search(query):
+            if row.header_message_id and row.message_id != attempt.story.message.id:
+                return Control(row.header_message_id, row.received_at)
+        return None
 
     async def _settle(self, attempt: _Attempt, answers: Mapping[int, Looked]) -> None:
         now, message = self._clock(), attempt.story.message

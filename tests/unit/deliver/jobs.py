@@ -86,6 +86,9 @@ class Unlimited:
     async def finish(self, permit: Permit, results: Sequence[AttemptResult]) -> None:
         return None
 
+    async def give_back(self, permit: Permit) -> None:
+        return None
+
 
 def way(connector: Outbound | Way) -> Way:
     """A connector as a way out, without identity."""
