@@ -35,7 +35,7 @@ from posthouse.queue.verify import Verification
 from posthouse.store.port import Story
 from posthouse.store.sqlite.store import SqliteStore
 
-RELAY = "relay@contoso.example"
+RELAY, LOST = "relay@contoso.example", "<lost@contoso.example>"
 IDENTITY = """
 [[identity]]
 name = "app"
@@ -144,12 +144,14 @@ class Office:
         self.emulator.control.patch({"applications": {self.emulator.client_id: {"roles": list(application.roles)}}})
         self.tokens.forget_identity("app")
 
-    async def send(self, *recipients: str, content: bytes | None = None, sender: str = RELAY) -> MessageId:
+    async def send(
+        self, *recipients: str, content: bytes | None = None, sender: str = RELAY, message_id: str = LOST
+    ) -> MessageId:
         """Hand a message in."""
         now = self.clock()
         content = content or (
-            b"From: relay@contoso.example\r\nTo: alice@contoso.example\r\nMessage-ID: <lost@contoso.example>\r\n"
-            b"Subject: scan\r\n\r\nA page\r\n"
+            b"From: relay@contoso.example\r\nTo: alice@contoso.example\r\nMessage-ID: %b\r\n"
+            b"Subject: scan\r\n\r\nA page\r\n" % message_id.encode()
         )
         message = Message(
             id=self.intake.new_id(now),
@@ -165,7 +167,7 @@ class Office:
                 started_at=now,
             ),
             content=InlineContent(content),
-            header=HeaderFacts(message_id="<lost@contoso.example>", subject="scan"),
+            header=HeaderFacts(message_id=message_id, subject="scan"),
         )  # fmt: skip
         await self.intake.enqueue(message)
         return message.id

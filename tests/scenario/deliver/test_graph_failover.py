@@ -14,7 +14,9 @@ from m365emu.emulator import Emulator, prepare
 from m365emu.faults import Fault
 
 ALICE = "alice@contoso.example"
-BOTH = GRAPH.replace("m365", "graph") + SUBMISSION.replace("m365", "smtp")
+REWRITE = 'sender_handling = "rewrite"\n'
+BOTH = (GRAPH + SUBMISSION.replace("relay@", "printer@") + REWRITE).replace("m365", "{name}")
+BOTH = BOTH.replace("{name}", "graph", 1).replace("{name}", "smtp", 1)
 ROUTE = '[[route]]\nname = "all"\nconnectors = ["graph", "smtp"]\n'
 
 

@@ -342,3 +342,41 @@ async def test_entra_tells_when_a_secret_ends_and_the_operator_is_warned(
     await watch.look()
     (warning,) = warnings
     assert (warning.source, warning.ends_at, warning.what) == ("entra", ends_at, "client secret")
+
+
+NONSENSE = [
+    "200 []",
+    "200 null",
+    '200 "text"',
+    "200 {}",
+    '200 {"access_token": 5, "expires_in": 3600}',
+    '200 {"access_token": "", "expires_in": 3600}',
+    '200 {"access_token": "a\\r\\nb", "expires_in": 3600}',
+    "200 <html>a proxy's page</html>",
+    "400 []",
+    '400 {"error": 5, "error_description": []}',
+    "500 <html>down</html>",
+    "302 elsewhere",
+]
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+async def test_an_authority_that_talks_nonsense_gives_a_problem_and_never_a_fault(
+    emulator: Emulator, tokens: TokenSource, at: Time, nonsense: str
+) -> None:
+    emulator.faults.order(Fault(stage="token", reply=nonsense))
+    problem = await tokens.token(secret(emulator), "smtp")
+    assert isinstance(problem, TokenProblem), problem
+    assert "no token from 127.0.0.1" in problem.reason and not problem.needs_operator
+    at.now += timedelta(minutes=1)
+    assert isinstance(await tokens.token(secret(emulator), "smtp"), Secret)
+
+
+@pytest.mark.parametrize("lifetime", ["-5", '"soon"', "null", "1e400", "true", "[]"])
+async def test_a_token_whose_life_is_nonsense_is_used_once(
+    emulator: Emulator, tokens: TokenSource, lifetime: str
+) -> None:
+    for _ in range(2):
+        emulator.faults.order(Fault(stage="token", reply=f'200 {{"access_token": "t", "expires_in": {lifetime}}}'))
+    await tokens.token(secret(emulator), "smtp")
+    await tokens.token(secret(emulator), "smtp")

@@ -114,7 +114,7 @@ async def test_a_mailbox_that_keeps_no_copies_proves_nothing(emulator: Emulator,
         await office.until(sent, "unknown")
         await office.look(minutes=30)
         (entry,) = await office.store.entries(QueueFilter())
-        assert "keeps no copies" in entry.last_reply and entry.next_at == NEVER
+        assert "no copies are kept" in entry.last_reply and entry.next_at == NEVER
 
 
 @BOTH_WAYS
@@ -179,3 +179,51 @@ async def test_an_operator_who_was_faster_is_not_overruled(emulator: Emulator, t
         await office.look(hours=1)
         assert await office.states(sent) == ["cancelled"]
         assert office.arrived() == 0
+
+
+async def test_where_message_ids_are_not_kept_nothing_is_proven(emulator: Emulator, tmp_path: Path) -> None:
+    emulator.control.patch({"assumptions": {"graph_keeps_message_id": False}})
+    emulator.faults.order(Fault(stage="graph-send", reply="504 Gateway Timeout", skip=1, keep=True))
+    async with Office(emulator, tmp_path, GRAPH) as office:
+        first = await office.send(ALICE, message_id="<first@contoso.example>")
+        await office.until(first, "delivered")
+        sent = await office.send(ALICE)
+        await office.until(sent, "unknown")
+        await office.look(minutes=20)
+        (entry,) = await office.store.entries(QueueFilter())
+        assert "<first@contoso.example>" in entry.last_reply and entry.next_at == NEVER
+        assert office.arrived() == 2
+
+
+async def test_an_earlier_message_that_is_found_proves_the_loss_of_this_one(emulator: Emulator, tmp_path: Path) -> None:
+    emulator.faults.order(Fault(stage="end-of-data", skip=1))
+    async with Office(emulator, tmp_path, SUBMISSION) as office:
+        office.grant("SMTP.SendAsApp", "Mail.Read")
+        first = await office.send(ALICE, message_id="<first@contoso.example>")
+        await office.until(first, "delivered")
+        sent = await office.send(ALICE)
+        await office.until(sent, "unknown")
+        await office.look(minutes=3)
+        await office.until(sent, "delivered")
+        assert office.arrived() == 2
+
+
+async def test_without_a_copy_the_trace_proves_a_delivery_and_its_lack_nothing(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.control.patch({"assumptions": {"graph_takes_internet_message_id": True}})
+    emulator.faults.order(LOST_BY_GRAPH)
+    async with Office(emulator, tmp_path, GRAPH, "save_to_sent_items = false\n") as office:
+        sent = await office.send(ALICE)
+        await office.until(sent, "unknown")
+        await office.look(minutes=6)
+        assert await office.states(sent) == ["delivered"]
+    emulator.control.patch({"assumptions": {"graph_takes_internet_message_id": False}})
+    emulator.faults.order(LOST_BY_GRAPH)
+    (tmp_path / "second").mkdir()
+    async with Office(emulator, tmp_path / "second", GRAPH, "save_to_sent_items = false\n") as office:
+        sent = await office.send(BOB, message_id="<second@contoso.example>")
+        await office.until(sent, "unknown")
+        await office.look(minutes=20)
+        assert await office.states(sent) == ["unknown"]
+        assert office.arrived(BOB) == 1

@@ -11,7 +11,8 @@ Leaves to others: when to look, and what follows (``queue.verify``).
 What proves what. A row of the message trace, whatever its status, says that Microsoft took responsibility for this
 recipient. An item in Sent Items says so for the recipients that it names; one that names none of ours counts only if no
 other copy of the message went the same way. That nothing is found proves that nothing arrived only after the trace had
-a quarter of an hour; or, without the trace, after two minutes if this way of sending is seen to leave copies at all.
+a quarter of an hour; or, without the trace, after two minutes if this way of sending is seen to leave copies. And only
+if an earlier message that did arrive this way, where there is one, is found in the same place by its Message-ID.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 
 from posthouse.decide.identities import Entra
 from posthouse.decide.outbound import Graph, Submission
@@ -46,16 +48,25 @@ class Seen:
     Attributes:
         copies: Items in Sent Items by mailbox; None where nobody could look.
         rows: Of the message trace; None where nobody could look.
-        keeps_copies: Mailboxes looked into are known to keep a copy of what is sent this way.
         denied: What was refused.
         troubles: What did not answer.
     """
 
     copies: Mapping[str, tuple[Row, ...]] | None
     rows: tuple[Row, ...] | None
-    keeps_copies: bool
     denied: tuple[str, ...]
     troubles: tuple[str, ...]
+
+
+class Proof(Enum):
+    """Whether it means anything that a place does not show a message."""
+
+    NONE = "none"
+    """It shows an earlier message neither, or nothing of late."""
+    LIKELY = "likely"
+    """There is no earlier message, but it shows what is sent this way."""
+    FULL = "full"
+    """It shows an earlier message."""
 
 
 class GraphClients:
@@ -97,10 +108,14 @@ class GraphVerifier:
         if not isinstance(way.identity, Entra):
             reason = f"{way.name} has no identity of Entra that could look into Sent Items or the message trace"
             return _all(lost, CannotLook(reason))
-        seen = await self._look(way, lost, message_id, now)
-        return {index: _weigh(way, lost, str(a), seen, now) for index, a in lost.recipients.items()}
+        seen = await self._look(way, lost, message_id, lost.message.received_at, now)
+        found = {index: _find(lost, str(address), seen) for index, address in lost.recipients.items()}
+        if all(isinstance(looked, Found) for looked in found.values()):
+            return {index: looked for index, looked in found.items() if isinstance(looked, Found)}
+        absence = await self._weigh_absence(way, lost, seen, now)
+        return {index: looked if isinstance(looked, Found) else absence for index, looked in found.items()}
 
-    async def _look(self, way: Way, lost: Lost, message_id: str, now: datetime) -> Seen:
+    async def _look(self, way: Way, lost: Lost, message_id: str, received_at: datetime, now: datetime) -> Seen:
         client, denied, troubles = self._clients.of(way), list[str](), list[str]()
         copies: dict[str, tuple[Row, ...]] | None = None
         if leaves_copies(way) and lost.mailboxes:
@@ -115,15 +130,51 @@ class GraphVerifier:
                 copies = None
         rows = None
         if CLOUDS[way.identity.cloud if way.identity else "worldwide"].has_message_trace:
-            listing = await message_traces(client, message_id, lost.message.received_at, now)
+            listing = await message_traces(client, message_id, received_at, now)
             if isinstance(listing, Rows):
                 rows = listing.rows
             else:
                 _note(listing, denied, troubles)
-        keeps = isinstance(way.connector, Graph)
-        if copies is not None and rows is None and not keeps and not any(copies.values()):
-            keeps = all([await _keeps_copies(client, mailbox, lost.since) for mailbox in lost.mailboxes])
-        return Seen(copies=copies, rows=rows, keeps_copies=keeps, denied=tuple(denied), troubles=tuple(troubles))
+        return Seen(copies=copies, rows=rows, denied=tuple(denied), troubles=tuple(troubles))
+
+    async def _weigh_absence(self, way: Way, lost: Lost, seen: Seen, now: datetime) -> NotFound | CannotLook:
+        """What it means that at least one recipient was not found."""
+        age, where = now - lost.since, ", ".join(f"Sent Items of {mailbox}" for mailbox in lost.mailboxes)
+        if seen.troubles:
+            return NotFound(False, "; ".join(seen.troubles))
+        if seen.rows is None and seen.copies is None:
+            return CannotLook(_rights(way, lost, seen))
+        delay = TRACE_DELAY if seen.rows is not None else SENT_ITEMS_DELAY
+        places = [where] if seen.copies is not None else []
+        reason = f"not found in {' and '.join([*places, *(['the message trace'] if seen.rows is not None else [])])}"
+        if age < delay:
+            return NotFound(False, reason)
+        by_copies, by_rows = await self._proofs(way, lost, seen, now)
+        if seen.rows is not None and (by_rows is Proof.FULL or (by_rows is Proof.LIKELY and _keeps_ids(way))):
+            return NotFound(True, reason)
+        is_ambiguous = seen.copies is not None and any(seen.copies.values())
+        if seen.copies is not None and by_copies is not Proof.NONE and not is_ambiguous:
+            return NotFound(True, reason)
+        if is_ambiguous:
+            return CannotLook(f"{where} holds copies of the message that do not name this recipient")
+        if lost.control is not None:
+            return CannotLook(f"{reason}, but neither is {lost.control.message_id}, which arrived: nothing is proven")
+        return CannotLook(f"{reason}, which proves nothing because no copies are kept there; {_grant_trace(way)}")
+
+    async def _proofs(self, way: Way, lost: Lost, seen: Seen, now: datetime) -> tuple[Proof, Proof]:
+        """What the lack of a copy, and the lack of a row, prove."""
+        control = lost.control
+        if control is not None and (message_id := header_id(control.message_id)):
+            known = await self._look(way, lost, message_id, control.received_at, now)
+            by_copies = Proof.FULL if known.copies is not None and any(known.copies.values()) else Proof.NONE
+            return by_copies, Proof.FULL if known.rows else Proof.NONE
+        if isinstance(way.connector, Graph):
+            return (Proof.LIKELY if way.connector.save_to_sent_items else Proof.NONE), Proof.LIKELY
+        client = self._clients.of(way)
+        keeps = seen.copies is not None and all(
+            [await _keeps_copies(client, mailbox, lost.since) for mailbox in lost.mailboxes]
+        )
+        return (Proof.LIKELY if keeps else Proof.NONE), Proof.LIKELY
 
 
 def header_id(text: str) -> str:
@@ -174,36 +225,22 @@ async def _keeps_copies(client: GraphClient, mailbox: str, since: datetime) -> b
     return isinstance(listing, Rows) and bool(listing.rows)
 
 
-def _weigh(way: Way, lost: Lost, recipient: str, seen: Seen, now: datetime) -> Looked:
+def _find(lost: Lost, recipient: str, seen: Seen) -> Found | None:
+    """Where the message is for one recipient; None where it was not seen."""
     for row in seen.rows or ():
         if str(row.get("recipientAddress", "")).lower() == recipient.lower():
             status = str(row.get("status", ""))[:30]
             return Found(f"the message trace ({status or 'no status'})", read_moment(row.get("receivedDateTime")))
-    ambiguous = False
     for mailbox, items in (seen.copies or {}).items():
         for item in items:
             if recipient.lower() in _named(item) or not lost.has_delivered:
                 return Found(f"Sent Items of {mailbox}", read_moment(item.get("sentDateTime")))
-            ambiguous = True
-    if seen.troubles:
-        return NotFound(False, "; ".join(seen.troubles))
-    return _weigh_absence(way, lost, seen, now - lost.since, ambiguous=ambiguous)
+    return None
 
 
-def _weigh_absence(way: Way, lost: Lost, seen: Seen, age: timedelta, *, ambiguous: bool) -> Looked:
-    where = ", ".join(f"Sent Items of {mailbox}" for mailbox in lost.mailboxes)
-    if seen.rows is not None:
-        if isinstance(way.connector, Graph) and not way.connector.save_to_sent_items:
-            return CannotLook("sent without a copy, where Graph may give another Message-ID: nothing proves its loss")
-        places = f"{where} and the message trace" if seen.copies is not None else "the message trace"
-        return NotFound(age >= TRACE_DELAY, f"not found in {places}")
-    if seen.copies is None:
-        return CannotLook(_rights(way, lost, seen))
-    if ambiguous:
-        return CannotLook(f"{where} holds copies of the message that do not name this recipient")
-    if not seen.keeps_copies:
-        return CannotLook(f"{where} keeps no copies, so their lack proves nothing; {_grant_trace(way)}")
-    return NotFound(age >= SENT_ITEMS_DELAY, f"not found in {where}")
+def _keeps_ids(way: Way) -> bool:
+    """Whether Microsoft keeps the Message-ID of what is sent this way; of JSON it may not."""
+    return not isinstance(way.connector, Graph) or way.connector.save_to_sent_items
 
 
 def _rights(way: Way, lost: Lost, seen: Seen) -> str:
