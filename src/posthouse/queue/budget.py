@@ -199,7 +199,10 @@ class Budgets:
 
     async def forget_old(self) -> None:
         """Remove counts that no window reaches any more."""
-        await self._store.forget_budgets(self._clock() - KEEP_COUNTS)
+        now = self._clock()
+        await self._store.forget_budgets(now - KEEP_COUNTS)
+        self._full = {key: known for key, known in self._full.items() if known[0] > now}
+        self._open = Counter({account: count for account, count in self._open.items() if count})
 
     def factor(self, account: str) -> float:
         """The share of the published pace that is used at present."""
