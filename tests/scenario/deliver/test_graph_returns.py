@@ -61,6 +61,16 @@ async def test_a_report_is_shown_at_the_copy_it_speaks_of(emulator: Emulator, tm
         assert line.headline == "A report says that it came back (5.1.10), in relay@contoso.example"
 
 
+async def test_where_each_sender_has_a_mailbox_its_reports_are_read(emulator: Emulator, tmp_path: Path) -> None:
+    async with Office(emulator, tmp_path, GRAPH, READ + 'sender_handling = "mailbox_per_sender"\n') as office:
+        content = b"From: website@contoso.example\r\nMessage-ID: <lost@contoso.example>\r\nSubject: s\r\n\r\nx\r\n"
+        sent = await office.send(NOBODY, content=content, sender="website@contoso.example")
+        await office.until(sent, "delivered")
+        await returns_of(office).look()
+        (event,) = await returned(office, sent)
+        assert event.detail["source"] == "website@contoso.example"
+
+
 async def test_a_report_is_noted_once_even_after_a_restart(emulator: Emulator, tmp_path: Path) -> None:
     async with Office(emulator, tmp_path, GRAPH, READ) as office:
         sent = await office.send(NOBODY)

@@ -27,6 +27,7 @@ from posthouse.deliver.graph.client import Answer, GraphClient, Request, user_pa
 from posthouse.deliver.graph.listing import Row, Rows, ask_for, moment
 from posthouse.deliver.graph.verify import GraphClients, header_id
 from posthouse.mail.event import Event, EventKind
+from posthouse.mail.message import RecipientState
 from posthouse.microsoft.replies import find
 from posthouse.store.port import Store, StoreUnavailable, TraceQuery, TraceRow
 from posthouse.wire.header import HeaderIndex
@@ -40,6 +41,8 @@ LOOK_BACK = timedelta(days=1)
 """After a start."""
 OVERLAP = timedelta(minutes=10)
 MOST_REPORTS = 50
+MOST_ROWS = 1000
+MOST_MAILBOXES = 100
 _MAX_WORDS = 1000
 _REPORTERS = ("postmaster", "mailer-daemon", "microsoftexchange329e71ec88ae4615bbc36ab6ce41109e")
 _SUBJECTS = re.compile(
@@ -96,17 +99,27 @@ class Returns:
 
     async def look(self) -> None:
         """Read what is new in every mailbox, once."""
-        done: set[str] = set()
+        readers: dict[str, Way] = {}
         for way in self._ways():
             connector = way.connector
-            if not isinstance(connector, FromMailboxes) or not connector.read_returns:
-                continue
-            if not isinstance(way.identity, Entra):
-                continue
-            for mailbox in connector.mailboxes:
-                if mailbox not in done:
-                    done.add(mailbox)
-                    await self._look_into(way, mailbox)
+            if isinstance(connector, FromMailboxes) and connector.read_returns and isinstance(way.identity, Entra):
+                for mailbox in await self._mailboxes(way, connector):
+                    readers.setdefault(mailbox, way)
+        for mailbox, way in readers.items():
+            await self._look_into(way, mailbox)
+
+    async def _mailboxes(self, way: Way, connector: FromMailboxes) -> tuple[str, ...]:
+        """The mailboxes that reports come back to; where each sender has its own, those that sent of late."""
+        if connector.sender_handling != "mailbox_per_sender":
+            return connector.mailboxes
+        query = TraceQuery(
+            connector=way.name,
+            states=(RecipientState.DELIVERED,),
+            since=self._clock() - LOOK_BACK,
+            limit=MOST_ROWS,
+        )
+        senders = dict.fromkeys(row.sender.lower() for row in await self._store.search(query) if "@" in row.sender)
+        return (*connector.mailboxes, *senders)[:MOST_MAILBOXES]
 
     async def _look_into(self, way: Way, mailbox: str) -> None:
         now = self._clock()
@@ -136,7 +149,7 @@ class Returns:
         if returned is None:
             return
         # A report may speak of mail that left the same mailbox by another connector.
-        senders = {w.name for w in self._ways() if mailbox in getattr(w.connector, "mailboxes", ())}
+        senders = {w.name for w in self._ways() if _may_send_from(w, mailbox)}
         rows = await self._store.search(TraceQuery(message_id=returned.original_id, limit=1000))
         rows = [row for row in rows if row.connector in senders]
         for reported in returned.report.recipients:
@@ -187,6 +200,13 @@ def _attached_id(data: bytes) -> str:
         if part.content_type.media_type == "text/rfc822-headers":
             return header_id(HeaderIndex.scan(part.body).get("message-id") or "")
     return ""
+
+
+def _may_send_from(way: Way, mailbox: str) -> bool:
+    connector = way.connector
+    if not isinstance(connector, FromMailboxes):
+        return False
+    return connector.sender_handling == "mailbox_per_sender" or mailbox in connector.mailboxes
 
 
 def _rows_of(rows: list[TraceRow], address: str) -> list[TraceRow]:
