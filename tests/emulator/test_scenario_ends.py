@@ -13,7 +13,7 @@ from m365emu.clock import ManualClock
 from m365emu.emulator import Emulator, prepare
 from m365emu.scenario import scenario_names
 
-FEWER = {"throttled-monday": 1_500, "month-of-200-devices": 1_200}
+FEWER = {"throttled-monday": 1_000, "month-of-200-devices": 500}
 
 
 @pytest.fixture(scope="module")
