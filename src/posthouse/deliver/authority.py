@@ -31,6 +31,7 @@ from posthouse.microsoft.clouds import CLOUDS, default_authority
 Answer = dict[str, Any]
 """What an authority answered (RFC 6749 5)."""
 
+_WRONG = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
 _AADSTS = re.compile(r"AADSTS\d+: [^\"\\\r\n]*")
 
 
@@ -100,18 +101,17 @@ def ask_authority(asked: Asked) -> Answer:
 
 
 def guarded(ask: Callable[[HttpClient], Answer], identity: Entra, *, is_local: bool = False) -> Answer:
-    """Ask with a fresh HTTP client; what goes wrong becomes an answer too.
-
-    MSAL is imported here because few nodes need it and it takes its time.
-    """
+    """Ask with a fresh HTTP client; what goes wrong becomes an answer too."""
     import msal
 
     client: HttpClient | None = None
     try:
         client = HttpClient(identity.ca, is_local=is_local)
         answer: Answer = ask(client)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, msal.exceptions.MsalError) as error:
-        # What the network did, or an authority that is none.
+        if not isinstance(answer, dict):
+            raise TypeError("the authority answered with something that is no object")
+    except (*_WRONG, msal.exceptions.MsalError) as error:
+        # What the network did, or an authority that is none: MSAL does not look at what it is given.
         answer = {"error": type(error).__name__, "error_description": _said(error)}
     if client is not None and client.retry_after is not None:
         answer = {**answer, "retry_after": client.retry_after}
@@ -119,7 +119,7 @@ def guarded(ask: Callable[[HttpClient], Answer], identity: Entra, *, is_local: b
 
 
 def make_application(asked: Asked, client: HttpClient, cache: Any = None) -> Any:
-    """MSAL's application for an identity."""
+    """MSAL's application for an identity. MSAL is imported where it is used: few nodes need it, and it takes long."""
     import msal
 
     identity = asked.identity

@@ -31,6 +31,7 @@ from posthouse.store.sealing import SealBroken, Sealer
 MAX_STATE = 16 * 1024
 _PENDING = frozenset({"authorization_pending", "slow_down"})
 _AUTHORIZATION_LIFETIME = timedelta(minutes=15)
+_LONGEST = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +90,13 @@ class SignInDesk:
             problem, _ = read_answer(asked, flow)
             assert isinstance(problem, TokenProblem)
             return problem
-        lifetime = timedelta(seconds=float(flow.get("expires_in", _AUTHORIZATION_LIFETIME.total_seconds())))
+        seconds = flow.get("expires_in")
+        lifetime = timedelta(seconds=seconds) if isinstance(seconds, int) else _AUTHORIZATION_LIFETIME
         return Begun(
             url=str(flow.get("verification_uri") or flow.get("auth_uri")),
             user_code=str(flow.get("user_code", "")),
-            expires_at=self._clock() + lifetime,
-            interval=float(flow.get("interval", 5)),
+            expires_at=self._clock() + min(lifetime, _LONGEST),
+            interval=_interval(flow),
             state=self._seal(identity, {"flow": flow, "purpose": purpose}),
         )
 
@@ -117,7 +119,7 @@ class SignInDesk:
         answer = await asyncio.to_thread(guarded, lambda client: _redeem(asked, client, flow, response), identity)
         if answer.get("error") in _PENDING:
             slower = 5.0 if answer["error"] == "slow_down" else 0.0
-            return Pending(float(flow.get("interval", 5)) + slower)
+            return Pending(_interval(flow) + slower)
         result, _ = read_answer(asked, answer)
         if isinstance(result, TokenProblem):
             return result
@@ -184,6 +186,12 @@ def _redeem(asked: Asked, client: HttpClient, flow: dict[str, Any], response: Ma
         return answer
     came = bool(list(cache.search(cache.CredentialType.REFRESH_TOKEN)))
     return {**answer, "session": kept(cache), "refresh_token_came": came}
+
+
+def _interval(flow: dict[str, Any]) -> float:
+    """Seconds between two looks (RFC 8628 3.2), within reason."""
+    value = flow.get("interval", 5)
+    return min(max(float(value), 1.0), 60.0) if isinstance(value, int | float) else 5.0
 
 
 def _purpose(identity: Delegated) -> str:

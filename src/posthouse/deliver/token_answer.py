@@ -18,6 +18,8 @@ from posthouse.deliver.secrets import Secret
 from posthouse.microsoft.replies import find
 
 _MAX_REASON = 600
+_MAX_TOKEN = 64 * 1024
+_LONGEST_LIFE = 172_800.0
 _LONG = re.compile(r"[A-Za-z0-9_.~+/=-]{80,}")
 """Tokens, assertions and codes; no word of a sentence is so long."""
 _CODE = re.compile(r"AADSTS\d+")
@@ -55,9 +57,9 @@ class TokenProblem:
 
 def read_answer(asked: Asked, answer: Answer) -> tuple[Secret | TokenProblem, float]:
     """The token with its lifetime in seconds, or the problem."""
-    token, lifetime = answer.get("access_token"), answer.get("expires_in")
-    if isinstance(token, str) and token:
-        return Secret(token), float(lifetime) if isinstance(lifetime, int | float | str) else 0.0
+    token = answer.get("access_token")
+    if isinstance(token, str) and 0 < len(token) <= _MAX_TOKEN and token.isascii() and token.isprintable():
+        return Secret(token), _seconds(answer.get("expires_in"))
     error = str(answer.get("error") or "")
     words = _without(asked, str(answer.get("error_description") or error or "the authority gave no token"))
     # Ids and the time differ in each answer; the sign-in log of Entra has them.
@@ -69,9 +71,18 @@ def read_answer(asked: Asked, answer: Answer) -> tuple[Secret | TokenProblem, fl
         f"no token from {_host(asked)}: {first_line}",
         code=code[0] if code is not None else error,
         needs_operator=known.entry.retry.needs_operator if known is not None else error in _NEEDS_PERSON,
-        retry_after=timedelta(seconds=retry_after) if isinstance(retry_after, int | float) else None,
+        retry_after=timedelta(seconds=retry_after) if isinstance(retry_after, float) else None,
     )
     return problem, 0.0
+
+
+def _seconds(value: object) -> float:
+    """A lifetime that can be believed: seconds, or their digits, and at most two days."""
+    try:
+        seconds = float(value) if isinstance(value, int | float | str) else 0.0
+    except ValueError:
+        return 0.0
+    return min(seconds, _LONGEST_LIFE) if seconds > 0 else 0.0
 
 
 def _host(asked: Asked) -> str:
