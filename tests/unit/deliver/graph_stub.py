@@ -20,6 +20,7 @@ from posthouse.deliver.secrets import SecretOpener
 from posthouse.deliver.tokens import TokenSource
 
 MAILBOX = "relay@contoso.example"
+PLANTED = "planted-secret"
 
 
 @dataclass
@@ -75,6 +76,7 @@ class Stub:
     tokens: int = 0
     base: str = ""
     hangs_up_early: bool = False
+    refuses_tokens: bool = False
 
     async def start(self) -> None:
         authority = Authority(self.directory)
@@ -114,10 +116,12 @@ class Stub:
 
     def token_source(self) -> TokenSource:
         async def secret(_: str) -> str:
-            return "s"
+            return PLANTED
 
         return TokenSource(SecretOpener(secret), self._ask)
 
     def _ask(self, _: object) -> dict[str, object]:
+        if self.refuses_tokens:
+            return {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret."}
         self.tokens += 1
         return {"access_token": f"token-{self.tokens}", "expires_in": 3600}

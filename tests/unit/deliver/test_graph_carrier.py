@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from tests.unit.deliver.graph_stub import MAILBOX, Stub, accept, hang_up, refuse
+from tests.unit.deliver.graph_stub import MAILBOX, PLANTED, Stub, accept, hang_up, refuse
 from tests.unit.deliver.jobs import message
 from tests.unit.net.authority import Authority
 
@@ -46,7 +46,7 @@ async def carry(stub: Stub, letter: Message | None = None, **settings: object) -
 
 
 async def outcome(stub: Stub, **settings: object) -> Outcome:
-    return (await carry(stub, **settings))[0].outcome
+    return (await carry(stub, None, **settings))[0].outcome
 
 
 async def test_a_message_goes_as_mime_to_the_envelope_and_to_nobody_else(graph: Stub) -> None:
@@ -191,13 +191,12 @@ async def test_what_json_cannot_say_goes_as_mime_and_the_trace_says_so(graph: St
 
 
 async def test_no_token_is_no_delivery_and_no_secret_is_shown(graph: Stub) -> None:
-    carrier = graph.carrier()
-    carrier._client._tokens._ask = lambda _: {"error": "invalid_client", "error_description": "AADSTS7000215: x"}  # type: ignore[attr-defined]
-    letter = message(("alice@contoso.example",), CONTENT)
-    results = await carrier.carry(letter, [Waiting(0, letter.envelope.recipients[0])], 0, MAILBOX)
-    found = results[0].outcome
+    graph.refuses_tokens = True
+    (result, _) = await carry(graph)
+    found = result.outcome
     assert isinstance(found, Deferred) and found.scope is Scope.MAILBOX and found.needs_operator
     assert "AADSTS7000215" in found.reason
+    assert PLANTED not in repr(result)
     assert not graph.seen
 
 
@@ -261,12 +260,13 @@ async def test_an_upload_that_breaks_takes_its_draft_away_and_is_no_delivery(gra
         if request.path.endswith("/messages"):
             return web.json_response({"id": "d1"}, status=201)
         if request.path.endswith("createUploadSession"):
-            return web.json_response({"uploadUrl": f"{graph.base}/session"}, status=201)
+            return web.json_response({"uploadUrl": f"{graph.base}/session?authtoken={PLANTED}"}, status=201)
         return await (hang_up if request.method == "PUT" else accept)(request, body)
 
     graph.answers = [break_off]
     (result,) = await carry(graph, message(("alice@contoso.example",), content))
     assert isinstance(result.outcome, Deferred) and result.outcome.is_glitch
+    assert PLANTED not in repr(result)
     assert (graph.seen[-1].method, graph.seen[-1].path) == ("DELETE", f"/v1.0/users/{MAILBOX}/messages/d1")
 
 
