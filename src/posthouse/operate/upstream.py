@@ -22,6 +22,10 @@ FORMS = (
     "emulator:DIRECTORY",
     "mx",
 )
+_SENDERS = """\
+# Microsoft 365 takes only senders that the mailbox may send as. To let devices send under names of their own:
+# sender_handling = "rewrite"   # From becomes the mailbox; the original stays in Reply-To
+"""
 REFERENCES = ("env:", "file:", "secret:")
 
 
@@ -124,7 +128,7 @@ def _microsoft365(parts: SplitResult, *, by_graph: bool = False) -> Upstream | U
         if not given["port"].isdigit():
             return UpstreamRefused("the port is not a number")
         settings["port"] = int(given["port"])
-    return replace(identity, toml=f"{identity.toml}\n{_table(settings)}")
+    return replace(identity, toml=f"{identity.toml}\n{_table(settings)}{_SENDERS}")
 
 
 def _identity(tenant: str, given: dict[str, str]) -> Upstream | UpstreamRefused:
@@ -193,7 +197,7 @@ def _emulator(url: str) -> Upstream | UpstreamRefused:
         return UpstreamRefused(
             reason, hint="start the emulator first (m365emu run --dir D), then --upstream emulator:D"
         )
-    return Upstream(toml=f"{_table(identity, 'identity')}\n{_table(settings)}")
+    return Upstream(toml=f"{_table(identity, 'identity')}\n{_table(settings)}{_SENDERS}")
 
 
 def _table(settings: dict[str, object], name: str = "outbound") -> str:
