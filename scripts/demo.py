@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import urllib.parse
 import urllib.request
 from email.message import EmailMessage
 from pathlib import Path
@@ -59,13 +60,15 @@ def main() -> int:
 def show(directory: Path, running: list[subprocess.Popen[str]]) -> None:
     emulator, node = directory / "microsoft365", directory / "node"
     say("1. Start the offline Microsoft 365")
-    ports = ["--submission", "127.0.0.1:0", "--https", "127.0.0.1:0", "--http", "127.0.0.1:0"]
+    ports = [part for name in ("submission", "mx", "https", "http") for part in (f"--{name}", "127.0.0.1:0")]
     print("  ", start([*EMULATOR, "run", "--dir", str(emulator), *ports], "m365emu ready", running))
     endpoints = json.loads((emulator / "endpoints.json").read_text())
 
     say("2. Set up a node that sends through it, and start it")
     plain, submission = free_port(2525), free_port(2587)
-    run([*POSTHOUSE, "init", "--dir", str(node), "--upstream", f"emulator:{emulator}", "--domain", DOMAIN,
+    upstream = upstream_url(endpoints)
+    print(f"   posthouse init --upstream '{upstream}' ...")
+    run([*POSTHOUSE, "init", "--dir", str(node), "--upstream", upstream, "--domain", DOMAIN,
          "--listen", f"127.0.0.1:{plain}", "--allow", "127.0.0.0/8", "--yes"])  # fmt: skip
     with (node / "posthouse.toml").open("a") as file:
         file.write(f'\n[[listener]]\nname = "submission"\naddress = "127.0.0.1:{submission}"\nrequire_tls = true\n')
@@ -92,15 +95,52 @@ def show(directory: Path, running: list[subprocess.Popen[str]]) -> None:
             raise Failed(f"the trace says {row['status']} where Delivered was expected: {row}")
         print(run([*POSTHOUSE, "trace", "show", row["id"], "--dir", str(node)]))
 
+    say("7. Another printer sends under a name that the mailbox may not use: Microsoft says no, Posthouse says why")
+    print_scan(plain, sender=f"copier@{DOMAIN}")
+    print(wait_for_refusal(node))
 
-def print_scan(port: int) -> None:
+    say("8. What is used of Microsoft's limits, and what to do for a real tenant")
+    print(run([*POSTHOUSE, "queue", "budgets", "--dir", str(node)]))
+    print("   posthouse identity show-steps microsoft365   prints each step in Entra and Exchange, the first of them:")
+    steps = run([*POSTHOUSE, "identity", "show-steps", "microsoft365", "--dir", str(node)])
+    print("\n".join(steps.splitlines()[:6]))
+
+
+def upstream_url(endpoints: dict[str, str]) -> str:
+    """The URL that a real tenant takes, with the places of the emulator added."""
+    host, _, port = endpoints["submission"].rpartition(":")
+    query = {
+        "sender": f"relay@{DOMAIN}",
+        "client_id": endpoints["client_id"],
+        "client_secret": f"file:{endpoints['client_secret_file']}",
+        "host": host,
+        "port": port,
+        "authority": endpoints["authority"],
+        "graph": endpoints["graph"].removesuffix("/v1.0"),
+        "ca": endpoints["ca"],
+    }
+    return f"microsoft365://{endpoints['tenant']}?{urllib.parse.urlencode(query, safe='@:/')}"
+
+
+def wait_for_refusal(node: Path) -> str:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        listed = run([*POSTHOUSE, "queue", "list", "--dir", str(node)])
+        if "SendAsDenied" in listed:
+            found = json.loads(run([*POSTHOUSE, "queue", "list", "--json", "--dir", str(node)]))
+            return run([*POSTHOUSE, "queue", "show", found["copies"][0]["id"], "--dir", str(node)])
+        time.sleep(0.1)
+    raise Failed(f"no refusal was seen in the queue within {PATIENCE_SECONDS} seconds")
+
+
+def print_scan(port: int, sender: str = f"printer@{DOMAIN}") -> None:
     # Written by hand, as such devices do it: no Date, no Message-ID.
     message = (
-        f"From: printer@{DOMAIN}\r\nTo: alice@{DOMAIN}\r\nSubject: Scan from the second floor\r\n\r\n"
+        f"From: {sender}\r\nTo: alice@{DOMAIN}\r\nSubject: Scan from the second floor\r\n\r\n"
         "Your scan is attached (well, it would be).\r\n"
     )
     with smtplib.SMTP("127.0.0.1", port, local_hostname="MFP-2F") as client:
-        client.sendmail(f"printer@{DOMAIN}", [f"alice@{DOMAIN}"], message)
+        client.sendmail(sender, [f"alice@{DOMAIN}"], message)
         print("   accepted, said 250")
 
 

@@ -22,6 +22,8 @@ from posthouse.store.port import Store
 
 _RECENT_PARTS = 10
 _OWN = "flow.toml"
+SHORTEST_FORECAST = timedelta(hours=1)
+"""Of a shorter window there is nothing to foresee: it is full and empty again before anybody looks."""
 
 
 class BudgetService:
@@ -54,6 +56,8 @@ class BudgetService:
 
 def forecast(use: BudgetUse, limit: int, now: datetime) -> datetime | None:
     """When the limit is reached if the last tenth of the window goes on, or None when it is not before a use ends."""
+    if use.window < SHORTEST_FORECAST and use.used < limit:
+        return None
     if use.recent <= 0 or use.used >= limit:
         return now if use.used >= limit else None
     seconds = (limit - use.used) * (use.window.total_seconds() / _RECENT_PARTS) / use.recent

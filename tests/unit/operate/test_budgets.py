@@ -88,6 +88,11 @@ async def test_without_a_flow_there_is_nothing_to_list(store: SqliteStore) -> No
     assert isinstance(await BudgetService(store, lambda: NOW).list(Nothing(), "root"), Refusal)
 
 
+def test_a_minute_is_not_foreseen() -> None:
+    use = BudgetUse(account="mailbox:a", what="messages", window=timedelta(minutes=1), used=3, recent=3, reset_at=NOW)
+    assert forecast(use, 30, NOW) is None
+
+
 @pytest.mark.parametrize(
     ("used", "recent", "after"),
     [
