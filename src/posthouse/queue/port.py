@@ -132,6 +132,7 @@ class Lost:
             theirs.
         control: A message that went the same way before and was delivered: where it is not found either, nothing is
             proven.
+        has_twins: Other messages bear the same Message-ID, as some devices write it.
     """
 
     message: Message
@@ -140,6 +141,7 @@ class Lost:
     since: datetime
     has_delivered: bool = False
     control: Control | None = None
+    has_twins: bool = False
 
 
 @dataclass(frozen=True, slots=True)

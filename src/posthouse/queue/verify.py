@@ -40,6 +40,8 @@ LONGEST_WAIT = timedelta(minutes=10)
 GIVE_UP_AFTER = timedelta(hours=24)
 CONTROL_BACK = timedelta(days=2)
 MOST_CONTROLS = 50
+MOST_TWINS = 1001
+"""More rows than one message can have recipients."""
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 """Due time of an unknown copy that nobody looks for any more."""
 _UNKNOWN = (RecipientState.UNKNOWN,)
@@ -106,7 +108,8 @@ class Verification:
             story = await self._store.story(message_id)
             if story is not None:
                 for attempt in self._attempts(story, {copy.index for copy in copies}):
-                    lost = replace(attempt.lost, control=await self._control(attempt))
+                    control, has_twins = await self._control(attempt), await self._has_twins(story)
+                    lost = replace(attempt.lost, control=control, has_twins=has_twins)
                     await self._settle(attempt, await self._verifier.look_up(attempt.way, lost, now))
 
     def _attempts(self, story: Story, indices: set[int]) -> Iterator[_Attempt]:
@@ -140,6 +143,13 @@ class Verification:
             if row.header_message_id and row.message_id != attempt.story.message.id:
                 return Control(row.header_message_id, row.received_at)
         return None
+
+    async def _has_twins(self, story: Story) -> bool:
+        message = story.message
+        if not message.header.message_id:
+            return False
+        rows = await self._store.search(TraceQuery(message_id=message.header.message_id, limit=MOST_TWINS))
+        return any(row.message_id != message.id for row in rows)
 
     async def _settle(self, attempt: _Attempt, answers: Mapping[int, Looked]) -> None:
         now, message = self._clock(), attempt.story.message

@@ -227,3 +227,16 @@ async def test_without_a_copy_the_trace_proves_a_delivery_and_its_lack_nothing(
         await office.look(minutes=20)
         assert await office.states(sent) == ["unknown"]
         assert office.arrived(BOB) == 1
+
+
+async def test_a_message_id_that_a_device_uses_again_proves_nothing(emulator: Emulator, tmp_path: Path) -> None:
+    emulator.faults.order(Fault(stage="graph-send", reply="504 Gateway Timeout", skip=1))
+    async with Office(emulator, tmp_path, GRAPH) as office:
+        first = await office.send(ALICE)
+        await office.until(first, "delivered")
+        sent = await office.send(ALICE)
+        await office.until(sent, "unknown")
+        await office.look(minutes=20)
+        assert await office.states(sent) == ["unknown"]
+        (entry,) = await office.store.entries(QueueFilter())
+        assert "several messages bear" in entry.last_reply

@@ -105,6 +105,8 @@ class GraphVerifier:
         message_id = header_id(lost.message.header.message_id)
         if not message_id:
             return _all(lost, CannotLook("the message has no Message-ID to look for"))
+        if lost.has_twins:
+            return _all(lost, CannotLook(f"several messages bear the Message-ID {message_id}: none can be told apart"))
         if not isinstance(way.identity, Entra):
             reason = f"{way.name} has no identity of Entra that could look into Sent Items or the message trace"
             return _all(lost, CannotLook(reason))
@@ -123,7 +125,7 @@ class GraphVerifier:
             for mailbox in lost.mailboxes:
                 listing = await sent_items(client, mailbox, message_id)
                 if isinstance(listing, Rows):
-                    copies[mailbox] = listing.rows
+                    copies[mailbox] = tuple(row for row in listing.rows if not _is_older(row, received_at))
                 else:
                     _note(listing, denied, troubles)
             if len(copies) < len(lost.mailboxes) and not any(copies.values()):
@@ -195,7 +197,7 @@ async def sent_items(client: GraphClient, mailbox: str, message_id: str) -> List
         client,
         f"{user_path(mailbox)}/mailFolders/sentitems/messages",
         filter=f"internetMessageId eq {literal(message_id)}",
-        select="id,internetMessageId,sentDateTime,toRecipients,ccRecipients,bccRecipients",
+        select="id,internetMessageId,createdDateTime,sentDateTime,toRecipients,ccRecipients,bccRecipients",
         top="50",
     )
 
@@ -238,6 +240,12 @@ def _find(lost: Lost, recipient: str, seen: Seen) -> Found | None:
     return None
 
 
+def _is_older(item: Row, received_at: datetime) -> bool:
+    """The item was there before we had the message: another one with the same Message-ID."""
+    created = read_moment(item.get("createdDateTime"))
+    return created is not None and created < received_at - _SKEW
+
+
 def _keeps_ids(way: Way) -> bool:
     """Whether Microsoft keeps the Message-ID of what is sent this way; of JSON it may not."""
     return not isinstance(way.connector, Graph) or way.connector.save_to_sent_items
@@ -249,7 +257,9 @@ def _rights(way: Way, lost: Lost, seen: Seen) -> str:
         wanted.append(f"Mail.Read (Sent Items of {', '.join(lost.mailboxes)})")
     if CLOUDS[way.identity.cloud if way.identity else "worldwide"].has_message_trace:
         wanted.append("ExchangeMessageTrace.Read.All (message trace)")
-    said = f" ({'; '.join(seen.denied)})" if seen.denied else ""
+    # What Graph says of a missing right is always the same, and speaks of another one.
+    words = [reason for reason in seen.denied if not reason.startswith("Graph 403")]
+    said = f" ({'; '.join(words)})" if words else ""
     who = f"the application of the identity {way.identity.name}" if way.identity else "the application"
     return f"grant {who} {' or '.join(wanted) or 'nothing: there is nowhere to look'} in Microsoft Graph{said}"
 
