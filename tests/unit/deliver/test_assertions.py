@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from joserfc.jws import JWSRegistry
-from tests.scenario.deliver import entra
+from tests.scenario.identities import entra
 
 from posthouse.deliver.assertions import CredentialProblem, KeyPair, read_key_pair, sign_assertion
 from posthouse.deliver.secrets import Secret

@@ -3,116 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from random import Random
 
 import msgspec
 import pytest
-from aiohttp import web
-from tests.scenario.deliver import entra
 from tests.scenario.deliver.test_submission import CONTENT, submission
-from tests.unit.deliver.jobs import message, one
+from tests.scenario.identities import entra
+from tests.scenario.identities.conftest import Time
+from tests.unit.deliver.jobs import Unlimited, message, one
 from tests.unit.deliver.vaults import MemoryVault
 
 from m365emu.emulator import Emulator
 from m365emu.faults import Fault
 from posthouse.decide.flow import Flow
-from posthouse.decide.identities import Certificate, ClientSecret, Delegated, Entra, ManagedIdentity, Workload
+from posthouse.decide.identities import Certificate, Delegated, Entra, ManagedIdentity, Workload
 from posthouse.deliver.expiry import Expiry, ExpiryWatch
 from posthouse.deliver.secrets import Secret, SecretOpener
 from posthouse.deliver.sign_in import Pending, SignInDesk
 from posthouse.deliver.tokens import Purpose, TokenProblem, TokenSource
 from posthouse.deliver.worker import Worker
 from posthouse.mail.outcome import Delivered
-from posthouse.store.sealing import Sealer
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from m365emu.clock import SystemClock
-    from m365emu.emulator import prepare
-
-    directory = tmp_path_factory.mktemp("prepared")
-    prepare(directory, SystemClock())
-    return directory
-
-
-@pytest.fixture
-async def emulator(prepared: Path, tmp_path: Path) -> AsyncIterator[Emulator]:
-    shutil.copytree(prepared, tmp_path / "emulator")
-    entra.write_credentials(tmp_path)
-    async with Emulator(tmp_path / "emulator", tenant=entra.tenant()) as running:
-        yield running
-
-
-async def _no_secret(_: str) -> None:
-    return None
-
-
-class Time:
-    """A clock and seconds that move together, on order."""
-
-    def __init__(self) -> None:
-        self.now = datetime.now(UTC)
-
-    def clock(self) -> datetime:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now.timestamp()
-
-
-@pytest.fixture
-def at() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def vault() -> MemoryVault:
-    return MemoryVault()
-
-
-@pytest.fixture
-def secrets(tmp_path: Path) -> SecretOpener:
-    return SecretOpener(_no_secret, tmp_path)
-
-
-@pytest.fixture
-def tokens(secrets: SecretOpener, vault: MemoryVault, at: Time) -> TokenSource:
-    return TokenSource(secrets, monotonic=at.monotonic, vault=vault, clock=at.clock)
-
-
-@pytest.fixture
-def desk(tokens: TokenSource, secrets: SecretOpener, at: Time) -> SignInDesk:
-    return SignInDesk(tokens, secrets, Sealer(b"k" * 32), at.clock)
-
-
-def app(emulator: Emulator) -> dict[str, object]:
-    return {
-        "name": "app",
-        "tenant": entra.TENANT_ID,
-        "client_id": entra.CLIENT,
-        "authority": emulator.authority,
-        "ca": emulator.ca,
-    }
 
 
 def person(emulator: Emulator, kind: str = "device_code") -> Delegated:
-    settings = {**app(emulator), "name": "alice", "client_id": entra.PUBLIC}
+    settings = {**entra.settings_of(emulator), "name": "alice", "client_id": entra.PUBLIC}
     return Delegated(kind=kind, user="alice@contoso.example", **settings)  # type: ignore[arg-type]
 
 
+async def no_secret(_: str) -> None:
+    return None
+
+
 async def is_delivered(emulator: Emulator, identity: Entra, tokens: TokenSource, mailbox: str) -> bool:
-    from random import Random
-
-    from tests.unit.deliver.jobs import Unlimited
-
     worker = Worker(
         hostname="relay.example",
-        secrets=SecretOpener(_no_secret),
+        secrets=SecretOpener(no_secret),
         random=Random(1),
         budgets=Unlimited(),
         tokens=tokens,
@@ -140,7 +67,7 @@ async def test_a_certificate_in_every_form_gets_tokens_that_send(
     emulator: Emulator, tokens: TokenSource, tmp_path: Path, form: dict[str, object]
 ) -> None:
     placed = {key: tmp_path / str(v) if key in ("certificate", "key") else v for key, v in form.items()}
-    identity = Certificate(**app(emulator), **placed)  # type: ignore[arg-type]
+    identity = Certificate(**entra.settings_of(emulator), **placed)  # type: ignore[arg-type]
     assert await is_delivered(emulator, identity, tokens, "relay@contoso.example")
     assert isinstance(await tokens.token(identity, "graph"), Secret)
 
@@ -148,7 +75,7 @@ async def test_a_certificate_in_every_form_gets_tokens_that_send(
 async def test_another_issuers_token_is_read_anew_each_time(
     emulator: Emulator, tokens: TokenSource, tmp_path: Path
 ) -> None:
-    identity = Workload(**app(emulator), token_file=tmp_path / "token")  # type: ignore[arg-type]
+    identity = Workload(**entra.settings_of(emulator), token_file=tmp_path / "token")  # type: ignore[arg-type]
     (tmp_path / "token").write_text("not.a.token")
     problem = await tokens.token(identity, "smtp")
     assert isinstance(problem, TokenProblem) and "AADSTS" in problem.code
@@ -158,7 +85,7 @@ async def test_another_issuers_token_is_read_anew_each_time(
 
 
 @pytest.mark.parametrize("client_id", [None, entra.CLIENT], ids=["system-assigned", "user-assigned"])
-async def test_the_machines_own_identity_needs_no_secret(
+async def test_the_machines_own_identity_needsno_secret(
     emulator: Emulator, tokens: TokenSource, monkeypatch: pytest.MonkeyPatch, client_id: str | None
 ) -> None:
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", emulator.inbox)
@@ -213,9 +140,9 @@ async def test_a_sign_in_outlives_ninety_days_by_being_kept_alive(
     assert not isinstance(begun, TokenProblem)
     await asyncio.to_thread(entra.type_device_code, emulator, begun.url, begun.user_code)
     await desk.finish(alice, begun.state, {})
-    for _ in range(40):
-        at.now += timedelta(days=3)
-        emulator.clock.advance(timedelta(days=3))  # type: ignore[attr-defined]
+    for _ in range(5):
+        at.now += timedelta(days=25)
+        emulator.clock.advance(timedelta(days=25))  # type: ignore[attr-defined]
         assert await tokens.keep_alive((alice,), timedelta(days=3)) == []
     assert isinstance(await tokens.token(alice, "smtp"), Secret)
     at.now += timedelta(days=91)
@@ -267,21 +194,17 @@ async def test_a_state_of_another_identity_is_not_taken(emulator: Emulator, desk
         assert isinstance(await desk.finish(identity, state, {}), TokenProblem)
 
 
-def secret(emulator: Emulator, **changes: object) -> ClientSecret:
-    return ClientSecret(**{**app(emulator), "client_secret": "file:secret", **changes})  # type: ignore[arg-type]
-
-
 async def test_a_refusal_says_its_code_and_whether_a_person_must_act(
     emulator: Emulator, tokens: TokenSource, tmp_path: Path
 ) -> None:
     base = emulator.authority.rpartition("/")[0]
     (tmp_path / "wrong").write_text("wrong-planted")
     for identity, code, needs_operator in (
-        (secret(emulator, client_secret="file:wrong"), "AADSTS7000215", True),
-        (secret(emulator, client_id="33333333-2222-3333-4444-555555555555"), "AADSTS700016", True),
-        (secret(emulator, authority=f"{base}/nobody.example"), "AADSTS90002", True),
-        (secret(emulator, authority="https://127.0.0.1:1/tenant"), "URLError", False),
-        (secret(emulator, ca=None), "URLError", False),
+        (entra.secret_identity(emulator, client_secret="file:wrong"), "AADSTS7000215", True),
+        (entra.secret_identity(emulator, client_id="33333333-2222-3333-4444-555555555555"), "AADSTS700016", True),
+        (entra.secret_identity(emulator, authority=f"{base}/nobody.example"), "AADSTS90002", True),
+        (entra.secret_identity(emulator, authority="https://127.0.0.1:1/tenant"), "URLError", False),
+        (entra.secret_identity(emulator, ca=None), "URLError", False),
     ):
         problem = await tokens.token(identity, "smtp")
         assert isinstance(problem, TokenProblem)
@@ -290,7 +213,7 @@ async def test_a_refusal_says_its_code_and_whether_a_person_must_act(
 
 
 async def test_a_token_serves_on_while_the_authority_is_down(emulator: Emulator, tokens: TokenSource, at: Time) -> None:
-    identity = secret(emulator)
+    identity = entra.secret_identity(emulator)
     token = await tokens.token(identity, "smtp")
     assert isinstance(token, Secret)
     ends_at = tokens.fetched[("app", "smtp")].ends_at
@@ -305,7 +228,7 @@ async def test_a_token_serves_on_while_the_authority_is_down(emulator: Emulator,
 async def test_the_authoritys_wish_to_be_left_alone_is_obeyed(
     emulator: Emulator, tokens: TokenSource, at: Time
 ) -> None:
-    identity = secret(emulator)
+    identity = entra.secret_identity(emulator)
     emulator.faults.order(Fault(stage="token", reply="429 slow down", retry_after_seconds=120))
     problem = await tokens.token(identity, "smtp")
     assert isinstance(problem, TokenProblem)
@@ -326,7 +249,7 @@ async def test_entra_tells_when_a_secret_ends_and_the_operator_is_warned(
     )
     applications = {**emulator.tenant.applications, entra.CLIENT: known}
     emulator.directory.replace(msgspec.structs.replace(emulator.tenant, applications=applications))
-    flow = Flow(identity=(secret(emulator, graph=emulator.graph),))
+    flow = Flow(identity=(entra.secret_identity(emulator, graph=emulator.graph),))
     warnings: list[Expiry] = []
 
     async def record(_: object) -> None:
@@ -344,68 +267,3 @@ async def test_entra_tells_when_a_secret_ends_and_the_operator_is_warned(
     await watch.look()
     (warning,) = warnings
     assert (warning.source, warning.ends_at, warning.what) == ("entra", ends_at, "client secret")
-
-
-NONSENSE = [
-    (200, "[]"),
-    (200, "null"),
-    (200, '"text"'),
-    (200, "{}"),
-    (200, '{"access_token": 5, "expires_in": 3600}'),
-    (200, '{"access_token": "", "expires_in": 3600}'),
-    (200, '{"access_token": "a\\r\\nb", "expires_in": 3600}'),
-    (200, "<html>a proxy's page</html>"),
-    (400, "[]"),
-    (400, '{"error": 5, "error_description": []}'),
-    (500, "<html>down</html>"),
-    (302, "elsewhere"),
-]
-
-
-@pytest.fixture
-async def nonsense(emulator: Emulator) -> AsyncIterator[list[tuple[int, str]]]:
-    """What stands between the relay and Entra says instead, for as long as something is in this list."""
-    said: list[tuple[int, str]] = []
-
-    @web.middleware
-    async def say(request: web.Request, handler: Any) -> web.StreamResponse:
-        if not said or not request.path.endswith("/token"):
-            answer: web.StreamResponse = await handler(request)
-            return answer
-        status, text = said.pop(0)
-        return web.Response(status=status, text=text, headers={"Location": "https://127.0.0.1:1/"})
-
-    serve = emulator._serve
-
-    async def serve_nonsense(app: web.Application, *where: Any) -> str:
-        app.middlewares.append(say)
-        return await serve(app, *where)
-
-    emulator._serve = serve_nonsense  # type: ignore[method-assign]
-    await emulator.stop()
-    await emulator.__aenter__()
-    yield said
-
-
-@pytest.mark.parametrize("answer", NONSENSE)
-async def test_an_authority_that_talks_nonsense_gives_a_problem_and_never_a_fault(
-    emulator: Emulator, tokens: TokenSource, at: Time, nonsense: list[tuple[int, str]], answer: tuple[int, str]
-) -> None:
-    nonsense.append(answer)
-    problem = await tokens.token(secret(emulator), "smtp")
-    assert isinstance(problem, TokenProblem), problem
-    assert "no token from 127.0.0.1" in problem.reason and not problem.needs_operator
-    at.now += timedelta(minutes=1)
-    assert isinstance(await tokens.token(secret(emulator), "smtp"), Secret)
-
-
-@pytest.mark.parametrize("lifetime", ["-5", '"soon"', "null", "1e400", "true", "[]"])
-async def test_a_token_whose_life_is_nonsense_does_no_harm(
-    emulator: Emulator, tokens: TokenSource, at: Time, nonsense: list[tuple[int, str]], lifetime: str
-) -> None:
-    nonsense.append((200, f'{{"access_token": "t", "expires_in": {lifetime}}}'))
-    first = await tokens.token(secret(emulator), "smtp")
-    assert first == Secret("t") or isinstance(first, TokenProblem)
-    at.now += timedelta(days=2)
-    second = await tokens.token(secret(emulator), "smtp")
-    assert isinstance(second, Secret) and second != first

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.scenario.deliver import entra
+from tests.scenario.identities import entra
 from tests.unit.deliver.vaults import MemoryVault
 
 from m365emu.clock import SystemClock

@@ -26,6 +26,7 @@ from tests.emulator.browser import Browser, Page
 from m365emu.applications import KeyCertificate
 from m365emu.emulator import Emulator
 from m365emu.tenant import Tenant, tenant_from_document
+from posthouse.decide.identities import ClientSecret
 
 TENANT_ID = "11111111-aaaa-bbbb-cccc-000000000001"
 CLIENT = "11111111-2222-3333-4444-555555555555"
@@ -139,3 +140,19 @@ def add_certificate(emulator: Emulator, pem: str) -> None:
     known = msgspec.structs.replace(application, certificates=(*application.certificates, KeyCertificate(pem=pem)))
     applications = {**emulator.tenant.applications, CLIENT: known}
     emulator.directory.replace(msgspec.structs.replace(emulator.tenant, applications=applications))
+
+
+def settings_of(emulator: Emulator) -> dict[str, object]:
+    """What all identities of the application have in common."""
+    return {
+        "name": "app",
+        "tenant": TENANT_ID,
+        "client_id": CLIENT,
+        "authority": emulator.authority,
+        "ca": emulator.ca,
+    }
+
+
+def secret_identity(emulator: Emulator, **changes: object) -> ClientSecret:
+    """The application by its secret."""
+    return ClientSecret(**{**settings_of(emulator), "client_secret": "file:secret", **changes})  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from tests.emulator.browser import Browser
-from tests.scenario.deliver import entra
+from tests.scenario.identities import entra
 from tests.unit.operate.conftest import NODE
 from tests.unit.operate.test_running_node import POSTHOUSE, started
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests.emulator.browser import Browser
-from tests.scenario.deliver import entra
+from tests.scenario.identities import entra
 from tests.unit.operate.test_running_node import POSTHOUSE
 
 from m365emu.background import Background
