@@ -29,6 +29,7 @@ from posthouse.wire.header import MAX_HEADER_OCTETS, HeaderIndex
 from posthouse.wire.mailboxes import Listed, read_mailboxes, write_field
 
 MaySend = Callable[[str], bool]
+_IN_A_THREAD = 32 * 1024
 
 
 async def shape_sender(way: Way, message: Message, mailbox: str) -> Message:
@@ -54,8 +55,10 @@ async def shape_sender(way: Way, message: Message, mailbox: str) -> Message:
     content = message.content
     if isinstance(content, SpooledContent):
         shaped: Content = await asyncio.to_thread(_shape_spooled, content, mailbox, may_send)
-    else:
+    elif content.size_octets < _IN_A_THREAD:
         shaped = _shape_inline(content, mailbox, may_send)
+    else:
+        shaped = await asyncio.to_thread(_shape_inline, content, mailbox, may_send)
     sender = message.envelope.sender
     if sender is not None and not may_send(str(sender)):
         sender = Address.parse(mailbox)

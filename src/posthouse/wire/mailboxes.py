@@ -3,7 +3,8 @@
 Source: RFC 5322 3.4 and 4.4 (mailboxes, groups, obsolete forms), RFC 2047 (encoded words), RFC 6532.
 Shape: `read_mailboxes` takes a field value apart into `Listed`; `is_plain` says whether a value is written so simply
 that every reader finds the same addresses; `write_field` writes a list anew, one mailbox a line.
-Failures: none. What holds no address is left out; the number of mailboxes is bounded.
+Failures: none. What holds no address is left out. No more than `MAX_MAILBOXES` are read: who finds as many must take it
+that there are more.
 Leaves to others: who gets a message (``wire.rebuild``), addresses of the envelope (``wire.smtp.path``).
 """
 
@@ -93,11 +94,15 @@ class _Reader:
                 self._end()
             elif sign == ":":
                 self.phrase.clear()
-            elif sign == "[" and "".join(self.phrase).rstrip().endswith("@"):
+            elif sign == "[" and self._is_behind_at():
                 self._read_literal()
             else:
                 self.phrase.append(sign)
         self._end()
+
+    def _is_behind_at(self) -> bool:
+        last = next((piece for piece in reversed(self.phrase) if not piece.isspace()), "")
+        return last.endswith("@")
 
     def _read_quoted(self) -> None:
         start = self.position

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from posthouse.mail.address import Address
 from posthouse.wire.downgrade import encode_base64
 from posthouse.wire.header import Field, HeaderIndex
-from posthouse.wire.mailboxes import Listed, is_plain, read_mailboxes, write_field
+from posthouse.wire.mailboxes import MAX_MAILBOXES, Listed, is_plain, read_mailboxes, write_field
 from posthouse.wire.mime import Part, children, whole
 
 _SHOWN = (b"to", b"cc")
@@ -111,9 +111,10 @@ class _Writer:
         for _, address in inside:
             self.left.pop(_key(address, exact=True), None)
         label = name.decode().capitalize()
-        if len(inside) < len(listed):
+        strangers = len(listed) - len(inside)
+        if strangers or len(listed) >= MAX_MAILBOXES:
             self.pieces += [b"X-Original-" + self._clean(field) for field in fields]
-            self.changes.append(f"{label} names {len(listed) - len(inside)} who are no recipients here")
+            self.changes.append(f"{label} names {strangers or 'too many'} who are no recipients here")
         elif len(fields) == 1 and is_plain(values[0]) and all(m.address == _written(a) for m, a in inside):
             self.pieces.append(self._clean(fields[0]))
             return

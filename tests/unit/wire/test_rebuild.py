@@ -154,6 +154,21 @@ def test_an_address_that_readers_take_apart_differently_is_refused() -> None:
     assert isinstance(result, Impossible)
 
 
+def test_nobody_hides_behind_more_addresses_than_are_read() -> None:
+    value = b",".join([b"bob@y.example"] * 6000) + b", eve@z.example"
+    header = rebuilt(b"To: " + value + b"\r\n\r\n", "bob@y.example")
+    assert delivered(header) == {"bob@y.example"}
+
+
+@pytest.mark.parametrize(
+    "sign", [b"[", b"[ ", b"@[", b'"', b"(", b"<", b"a ", b"a@b ", b",", b"a.", b"=?", b"\\", b":;"]
+)
+def test_no_run_of_signs_takes_long_to_read(sign: bytes) -> None:
+    """A quadratic reader would not come to an end here."""
+    header = rebuilt(b"To: " + sign * (250_000 // len(sign)) + b"\r\n\r\n", "bob@y.example")
+    assert delivered_by_pieces(header) == {"bob@y.example"}
+
+
 _NAMES = st.sampled_from(["To", "to ", "Cc", "CC", "Bcc", "Subject", "From", "Resent-To", "X-To", ""])
 _PIECES = st.sampled_from(
     ["bob@y.example", "eve@z.example", "<", ">", '"', "(", ")", ",", ";", ":", "\\", " ", "\r\n ", "\r", "\n\t", "Bob",

@@ -26,6 +26,7 @@ from posthouse.deliver.graph.json_form import Unfit, message_json
 from posthouse.deliver.graph.upload import send_large
 from posthouse.deliver.patience import Patience
 from posthouse.deliver.tokens import TokenSource
+from posthouse.mail.address import Address
 from posthouse.mail.event import Detail
 from posthouse.mail.message import Message, Waiting
 from posthouse.mail.outcome import AttemptResult, Deferred, Failed, Outcome, Scope
@@ -36,7 +37,7 @@ MAX_REQUEST_OCTETS = 4_000_000
 """Of one request, its base64 or JSON included."""
 MAX_MIME_OCTETS = MAX_REQUEST_OCTETS // 4 * 3
 RECIPIENTS = 500
-_IN_A_THREAD = 256 * 1024
+_IN_A_THREAD = 32 * 1024
 
 
 @dataclass(slots=True, kw_only=True)
@@ -168,14 +169,24 @@ class GraphCarrier(Carrier):
 
 async def _rebuilt(data: bytes, sending: Sending) -> bytes | Impossible:
     recipients = [w.recipient.address for w in sending.chunk]
+    if len(data) < _IN_A_THREAD:
+        rebuilt = _rebuild(data, recipients)
+    else:
+        rebuilt = await asyncio.to_thread(_rebuild, data, recipients)
+    if isinstance(rebuilt, Impossible):
+        return rebuilt
+    mime, changes = rebuilt
+    if changes:
+        sending.detail["header_changes"] = list(changes)
+    return mime
+
+
+def _rebuild(data: bytes, recipients: Sequence[Address]) -> tuple[bytes, tuple[str, ...]] | Impossible:
     index = HeaderIndex.scan(data)
     header = rebuild_header(index, recipients)
     if isinstance(header, Impossible):
         return header
-    if header.changes:
-        sending.detail["header_changes"] = list(header.changes)
-    mime = header.header + data[index.body_start :]
-    return reencode(mime) if len(mime) < _IN_A_THREAD else await asyncio.to_thread(reencode, mime)
+    return reencode(header.header + data[index.body_start :]), header.changes
 
 
 def _name(message: Message, first: Waiting) -> str:
