@@ -4,7 +4,8 @@ Source: Microsoft's limits (``microsoft.limits``), as ``decide.ways`` turns them
 Shape: `Budgets.take` picks a mailbox that has room and takes what the attempt costs, on disk before it returns, so that
 a restart or another node on the same store never exceeds a limit. `finish` frees the connection and hears what the
 server said: it slows down when told so and recovers by and by; a mailbox whose log-in was refused rests.
-Failures: `NoRoom` as a value; `StoreUnavailable` from the store.
+Failures: `NoRoom` as a value. Where the store cannot count, nothing is granted; what an attempt led to is never lost
+for it, because a delivered message whose result is forgotten would be sent twice.
 Leaves to others: waiting (``dispatch``), the counts themselves (``store``), what a reply means (``deliver.classify``).
 """
 
@@ -24,6 +25,7 @@ from posthouse.mail.message import Waiting
 from posthouse.mail.outcome import AttemptResult, Deferred, Delivered, Scope
 from posthouse.queue.port import NoRoom, Permit
 from posthouse.store.budgeting import Budgeting as BudgetStore
+from posthouse.store.port import StoreUnavailable
 
 log = structlog.get_logger()
 
@@ -32,6 +34,7 @@ REST = timedelta(minutes=15)
 LONGEST_REST = timedelta(days=365)
 """What `NoRoom` says where a person has to act first."""
 CONNECTION_WAIT = timedelta(seconds=1)
+STORE_WAIT = timedelta(seconds=5)
 SLOWEST = 0.1
 RECOVERY = 1.25
 RECOVER_EVERY = timedelta(minutes=1)
@@ -109,6 +112,9 @@ class Budgets:
         spent = None
         try:
             spent = await self._store.spend(charges, now) if charges else None
+        except StoreUnavailable as error:
+            self._open[account] -= 1
+            return NoRoom(wait=STORE_WAIT, reason=f"what is sent cannot be counted: {error}")
         except BaseException:
             self._open[account] -= 1
             raise
@@ -122,8 +128,7 @@ class Budgets:
     async def give_back(self, permit: Permit) -> None:
         """Nothing was attempted; see `queue.port.Budgeting`."""
         self._open[_counted(permit)] -= 1
-        await self._store.move(permit.charges, permit.taken_at, None)
-        self._forget_full(permit.charges)
+        await self._move(permit.charges, permit.taken_at, None)
         self._on_room()
 
     async def finish(self, permit: Permit, results: Sequence[AttemptResult]) -> None:
@@ -140,11 +145,10 @@ class Budgets:
             if isinstance(outcome, Deferred):
                 await self._hear(accounts, account, outcome, now)
         if all(_never_began(result) for result in results):
-            await self._store.move(permit.charges, permit.taken_at, None)
-            self._forget_full(permit.charges)
+            await self._move(permit.charges, permit.taken_at, None)
         elif late := [c for c in permit.charges if now - permit.taken_at >= c.slot]:
             # The other side counts at the end of the message, so that is when this use begins to age.
-            await self._store.move(late, permit.taken_at, now)
+            await self._move(late, permit.taken_at, now)
         if any(isinstance(outcome, Delivered) for outcome in outcomes):
             await self._recover(accounts, account, now)
         self._on_room()
@@ -170,7 +174,10 @@ class Budgets:
         known = self.pauses.get(account)
         pause = Pause(account=account, since=known.since if known else now, until=until, reason=reason, reply=reply)
         self.pauses[account] = pause
-        await self._store.save_pause(pause)
+        try:
+            await self._store.save_pause(pause)
+        except StoreUnavailable as error:
+            log.error("budget.pause_not_kept", account=account, reason=str(error))
         if known is None or (known.until is None) != (until is None):
             log.warning("budget.paused", account=account, until=str(until or "a person acts"), reason=reason)
             self._on_pause(pause)
@@ -179,8 +186,8 @@ class Budgets:
         """End pauses: of these accounts, or of all. Returns whose ended."""
         ended = [account for account in self.pauses if accounts is None or account in accounts]
         for account in ended:
-            del self.pauses[account]
             await self._store.remove_pause(account)
+            self.pauses.pop(account, None)
         if accounts is None:
             self._slowed.clear()
         self._full.clear()
@@ -238,7 +245,10 @@ class Budgets:
 
     async def _recover(self, accounts: Sequence[str], account: str, now: datetime) -> None:
         if mended := [rested for rested in accounts if rested in self.pauses]:
-            await self.resume(mended)
+            try:
+                await self.resume(mended)
+            except StoreUnavailable as error:
+                log.error("budget.pause_not_ended", accounts=mended, reason=str(error))
         slowed = self._slowed.get(account)
         if slowed is None or now - slowed.since < RECOVER_EVERY:
             return
@@ -246,9 +256,16 @@ class Budgets:
         if slowed.factor >= 1.0:
             del self._slowed[account]
 
-    def _forget_full(self, charges: Iterable[Charge]) -> None:
-        for charge in charges:
-            self._full.pop(charge.key, None)
+    async def _move(self, charges: Sequence[Charge], taken_at: datetime, to: datetime | None) -> None:
+        """What cannot be moved stays counted: less is sent for a while, and never more."""
+        try:
+            await self._store.move(charges, taken_at, to)
+        except StoreUnavailable as error:
+            log.error("budget.not_moved", reason=str(error))
+            return
+        if to is None:
+            for charge in charges:
+                self._full.pop(charge.key, None)
 
 
 def _whose(way: Way, mailbox: str) -> str:

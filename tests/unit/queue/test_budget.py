@@ -255,3 +255,20 @@ async def test_old_counts_are_forgotten(desk: Desk) -> None:
     await desk.budgets.forget_old()
     rows = await desk.store.reader.run(lambda c: c.execute("SELECT count(*) FROM budget").get)
     assert rows == 0
+
+
+async def test_a_store_that_cannot_count_grants_nothing_and_takes_no_result_away(desk: Desk) -> None:
+    out = way()
+    granted = await desk.take(out)
+    other = await desk.take(out)
+    assert isinstance(granted, Permit) and isinstance(other, Permit)
+    refused = Deferred(reason="no", scope=Scope.MAILBOX, reply=Reply.of(535, "5.7.139", "no"), needs_operator=True)
+    await desk.store.close()
+    desk.now += timedelta(seconds=2)
+    assert isinstance(await desk.take(out), NoRoom)
+    await desk.budgets.give_back(other)
+    await desk.budgets.finish(granted, [AttemptResult(index=0, outcome=refused, connector="m365")])
+    assert [pause.account for pause in desk.budgets.resting()] == ["mailbox:relay@contoso.example"]
+    assert len(desk.told) == 1
+    await desk.open()
+    assert [isinstance(await desk.take(out), Permit) for _ in range(3)] == [True, True, True]
