@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from click.testing import CliRunner
 from tests.emulator.browser import Browser
 from tests.scenario.identities import entra
 from tests.unit.operate.test_running_node import POSTHOUSE
@@ -25,6 +26,8 @@ from tests.unit.operate.test_running_node import POSTHOUSE
 from m365emu.background import Background
 from m365emu.clock import SystemClock
 from m365emu.emulator import prepare
+from posthouse.__main__ import ThisInstallation
+from posthouse.operate.cli.main import posthouse
 
 NODE = """\
 hostname = "relay.example.com"
@@ -204,9 +207,7 @@ class Recorder:
         self.printed: list[str] = []
 
     def run(self, *words: str, stdin: str = "") -> str:
-        done = subprocess.run(
-            [*POSTHOUSE, *words, "--dir", str(self.place)], input=stdin, capture_output=True, text=True, timeout=60
-        )
+        done = CliRunner().invoke(posthouse, [*words, "--dir", str(self.place)], input=stdin, obj=ThisInstallation())
         self.printed += [done.stdout, done.stderr]
         return done.stdout
 
