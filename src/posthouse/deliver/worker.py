@@ -18,6 +18,8 @@ from dataclasses import replace
 from random import Random
 from typing import assert_never
 
+import structlog
+
 from posthouse.decide.outbound import Acs, Direct, Graph, Hve, Mx, Outbound, Relay, Smarthost, Submission
 from posthouse.decide.ways import Way
 from posthouse.deliver.carrier import Carrier, FixedHosts, IsOwn, MailExchangers, TenantExchangers
@@ -33,9 +35,11 @@ from posthouse.deliver.senders import shape_sender
 from posthouse.deliver.smtp import SessionLog
 from posthouse.deliver.tokens import TokenSource
 from posthouse.mail.message import Message, Waiting
-from posthouse.mail.outcome import AttemptResult, Deferred, Failed, Outcome, Scope
+from posthouse.mail.outcome import AttemptResult, Deferred, Failed, Outcome, Scope, Unknown
 from posthouse.microsoft.clouds import CLOUDS
 from posthouse.queue.port import Budgeting, Job, NoRoom, Permit
+
+log = structlog.get_logger()
 
 OpenLog = Callable[[Outbound], SessionLog | None]
 _MAX_TRIED_CHARACTERS = 300
@@ -108,24 +112,47 @@ class Worker:
         results: dict[int, AttemptResult] = {}
         tried: list[str] = []
         unused = job.permit
-        for way in sorted(job.ways, key=lambda w: self._carrier(w).is_down):
-            permit = await self._permit(job, way, left)
-            unused = None if permit is unused else unused
-            if isinstance(permit, NoRoom):
-                refused = _no_room(way, left, permit)
-                results |= {index: r for index, r in refused.items() if index not in results}
-                tried = [*tried, f"{way.name}: {permit.reason}"]
-                continue
-            carried = await self._carry_permitted(way, permit, message, left, until)
-            for index, result in carried.items():
-                results[index] = _with_detail(result, tried=tried) if tried else result
-            left = tuple(w for w in left if may_try_elsewhere(results[w.index].outcome))
-            if not left or asyncio.get_running_loop().time() > until:
-                break
-            tried = [*tried, f"{way.name}: {_said(results[left[0].index].outcome)}"]
-        if unused is not None:
-            await self._budgets.give_back(unused)
+        try:
+            for way in sorted(job.ways, key=lambda w: self._carrier(w).is_down):
+                permit = await self._permit(job, way, left)
+                unused = None if permit is unused else unused
+                if isinstance(permit, NoRoom):
+                    refused = _no_room(way, left, permit)
+                    results |= {index: r for index, r in refused.items() if index not in results}
+                    tried = [*tried, f"{way.name}: {permit.reason}"]
+                    continue
+                carried = await self._carry_whatever_comes(way, permit, message, left, until)
+                for index, result in carried.items():
+                    results[index] = _with_detail(result, tried=tried) if tried else result
+                left = tuple(w for w in left if may_try_elsewhere(results[w.index].outcome))
+                if not left or asyncio.get_running_loop().time() > until:
+                    break
+                tried = [*tried, f"{way.name}: {_said(results[left[0].index].outcome)}"]
+        except asyncio.CancelledError:
+            # The node stops between two ways: who was carried stays carried, the others wait.
+            stopped = Deferred(reason="the node stopped before the attempt", scope=Scope.MESSAGE)
+            first = job.ways[0].name
+            waiting = {w.index: AttemptResult(index=w.index, outcome=stopped, connector=first) for w in left}
+            results = waiting | results
+        finally:
+            if unused is not None:
+                await self._budgets.give_back(unused)
         return results
+
+    async def _carry_whatever_comes(
+        self, way: Way, permit: Permit | None, message: Message, waiting: Sequence[Waiting], until: float
+    ) -> dict[int, AttemptResult]:
+        """Carry. What breaks off here must not take away what an earlier way is known to have done."""
+        try:
+            return await self._carry_permitted(way, permit, message, waiting, until)
+        except asyncio.CancelledError:
+            then, mailbox = way.connector.on_unknown, permit.mailbox if permit is not None else ""
+            reason = "the node stopped during the attempt"
+            outcome: Outcome = Unknown(reason=reason, retry=then == "retry", verify=then == "verify", mailbox=mailbox)
+        except Exception as error:  # a fault of ours: the copies wait for their next attempt
+            log.exception("deliver.attempt_crashed", message_id=message.id, connector=way.name)
+            outcome = Deferred(reason=f"internal fault during the attempt: {type(error).__name__}")
+        return {w.index: AttemptResult(index=w.index, outcome=outcome, connector=way.name) for w in waiting}
 
     async def _permit(self, job: Job, way: Way, waiting: Sequence[Waiting]) -> Permit | NoRoom | None:
         if way is job.ways[0] and job.permit is not None:

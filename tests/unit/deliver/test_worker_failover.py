@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.unit.deliver.jobs import MakeWorker, job, message, one, smarthost
 from tests.unit.deliver.scripted import Answer, Fault, Script, ScriptedServer
@@ -120,3 +122,45 @@ async def test_a_host_that_is_not_found_makes_the_hop_wait(make_worker: MakeWork
     outcome = (await one(make_worker(), smarthost(25, hosts=("no-such-host.invalid",)))).outcome
     assert isinstance(outcome, Deferred)
     assert "no-such-host.invalid" in outcome.reason
+
+
+def takes_one_of_two() -> Script:
+    """Takes the first recipient, and demands a log-in for the second."""
+    replies = iter([b"250 Ok\r\n", b"530 5.7.57 Client not authenticated\r\n"])
+    return Script(on={"RCPT": lambda _: next(replies)})
+
+
+async def test_a_node_that_stops_during_the_second_way_knows_what_the_first_has_delivered(
+    make_worker: MakeWorker,
+) -> None:
+    begun = asyncio.Event()
+
+    def say_nothing(_: str) -> Fault:
+        begun.set()
+        return Fault.SILENCE
+
+    async with (
+        ScriptedServer(takes_one_of_two()) as first,
+        ScriptedServer(Script(on={"CONTENT": say_nothing})) as second,
+    ):
+        connectors = smarthost(first.port, name="first"), smarthost(second.port, name="second")
+        attempt = asyncio.create_task(
+            make_worker(Patience(final=30.0)).deliver(job(message(["b@y.example", "c@y.example"]), *connectors))
+        )
+        await begun.wait()
+        attempt.cancel()
+        results = await attempt
+    assert [type(r.outcome) for r in results] == [Delivered, Unknown]
+    assert [r.connector for r in results] == ["first", "second"]
+
+
+async def test_a_fault_of_ours_at_the_second_way_takes_no_delivery_back(make_worker: MakeWorker) -> None:
+    def open_log(connector: object) -> None:
+        if getattr(connector, "name", "") == "second":
+            raise RuntimeError("a fault of ours")
+
+    async with ScriptedServer(takes_one_of_two()) as first, ScriptedServer() as second:
+        connectors = smarthost(first.port, name="first"), smarthost(second.port, name="second")
+        letter = message(["b@y.example", "c@y.example"])
+        results = await make_worker(open_log=open_log).deliver(job(letter, *connectors))
+    assert [type(r.outcome) for r in results] == [Delivered, Deferred]
