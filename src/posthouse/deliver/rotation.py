@@ -7,7 +7,7 @@ the public part for Entra in ``app.next-public.pem``. `finish` gets a token with
 puts the new file in the place of the old one, which stays as ``app.old-....pem``.
 Failures: `RotationProblem`. Each step may be repeated: after a crash at any point either the old or the new file stands
 whole in its place, and the state is what files there are.
-Leaves to others: telling Entra (a person; ``operate.identity_steps`` says how).
+Leaves to others: telling Entra: a person (``operate.identity_steps`` says how), or ``deliver.own_key`` for `upload`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ from cryptography.x509.oid import NameOID
 
 from posthouse.decide.identities import Certificate
 from posthouse.deliver.assertions import CredentialProblem, KeyPair, read_key_pair
+from posthouse.deliver.own_key import add_own_key
 from posthouse.deliver.secrets import Secret, SecretOpener, SecretProblem
 from posthouse.deliver.tokens import Purpose, TokenProblem, TokenSource
+from posthouse.microsoft.clouds import CLOUDS
 
 LIFETIME = timedelta(days=365)
 KEY_BITS = 3072
@@ -85,6 +87,27 @@ class Rotation:
         if isinstance(phrase, RotationProblem):
             return phrase
         return await asyncio.to_thread(self._begin, identity, phrase)
+
+    async def upload(self, identity: Certificate) -> NewCertificate | RotationProblem:
+        """Make the new certificate where none waits, and add it to the registration by means of the old one."""
+        made = await self.begin(identity)
+        if isinstance(made, RotationProblem):
+            return made
+        phrase = await self._phrase(identity)
+        if isinstance(phrase, RotationProblem):
+            return phrase
+        old = await asyncio.to_thread(read_key_pair, identity.certificate, identity.key, phrase)
+        new = await asyncio.to_thread(read_key_pair, made.file, None, phrase)
+        token = await self._tokens.token(identity, "graph")
+        for each in (old, new, token):
+            if isinstance(each, CredentialProblem | TokenProblem):
+                return RotationProblem(f"the certificate was not added: {each.reason}")
+        assert isinstance(old, KeyPair) and isinstance(new, KeyPair) and isinstance(token, Secret)
+        base = (identity.graph or CLOUDS[identity.cloud].graph).rstrip("/").removesuffix("/v1.0")
+        problem = await asyncio.to_thread(
+            add_own_key, base, identity.client_id, token, known=old, new=new, ca=identity.ca, now=self._clock()
+        )
+        return RotationProblem(problem) if problem is not None else made
 
     async def finish(self, identity: Certificate, purpose: Purpose) -> NewCertificate | RotationProblem:
         """Use the new certificate, if Entra knows it."""

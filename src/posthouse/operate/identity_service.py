@@ -148,11 +148,13 @@ class IdentityService:
         if request.finish:
             purpose = purposes_of(self._identities.flow(), identity.name)[0]
             done = await self._identities.rotation.finish(identity, purpose)
+        elif request.upload:
+            done = await self._identities.rotation.upload(identity)
         else:
             done = await self._identities.rotation.begin(identity)
         if isinstance(done, RotationProblem):
             return Refusal(code="failed", message=done.reason)
-        return _rotated(identity, done)
+        return _rotated(identity, done, is_known=request.upload)
 
     async def steps(self, request: Named, by: str) -> Steps | Refusal:
         """What a person does in Entra and Exchange."""
@@ -271,7 +273,8 @@ def _refused(problem: TokenProblem) -> Refusal:
     return Refusal(code="failed" if problem.needs_operator else "unavailable", message=problem.reason)
 
 
-def _rotated(identity: Certificate, made: NewCertificate) -> RotatedView:
+def _rotated(identity: Certificate, made: NewCertificate, *, is_known: bool) -> RotatedView:
+    steps = certificate_steps(identity, made.public)
     return RotatedView(
         name=identity.name,
         file=str(made.file),
@@ -280,5 +283,5 @@ def _rotated(identity: Certificate, made: NewCertificate) -> RotatedView:
         sha256=made.sha256,
         ends_at=made.ends_at,
         in_use=made.in_use,
-        steps=() if made.in_use else certificate_steps(identity, made.public),
+        steps=() if made.in_use else steps[-1:] if is_known else steps,
     )

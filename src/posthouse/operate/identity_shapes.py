@@ -183,9 +183,10 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotateRequest:
-    """Make a new certificate, or (`finish`) take it into use."""
+    """Make a new certificate; with `upload` add it to the registration, with `finish` take it into use."""
 
     name: str
+    upload: bool = False
     finish: bool = False
 
 

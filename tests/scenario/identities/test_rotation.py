@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA1
 from tests.scenario.identities import entra
 from tests.unit.deliver.vaults import MemoryVault
 
@@ -94,6 +95,38 @@ async def test_the_old_certificate_serves_until_the_new_one_is_proven(
     assert isinstance(await tokens.token(identity, "graph"), Secret)
     if form.get("passphrase"):
         assert b"BEGIN PRIVATE" not in identity.certificate.read_bytes()
+
+
+async def test_an_application_adds_its_new_certificate_by_itself(
+    emulator: Emulator, tokens: TokenSource, secrets: SecretOpener, tmp_path: Path
+) -> None:
+    settings = {**entra.settings_of(emulator), "graph": emulator.graph, "certificate": tmp_path / "both.pem"}
+    identity = Certificate(**settings)  # type: ignore[arg-type]
+    rotation = Rotation(tokens, secrets, now)
+    made = await rotation.upload(identity)
+    assert isinstance(made, NewCertificate) and not made.in_use, made
+    # Ended in the middle: the copy of the old file is there, the new file not yet in its place.
+    old = identity.certificate.read_bytes()
+    mark = entra.CERTIFICATE.fingerprint(SHA1()).hex()[:8]
+    (tmp_path / f"both.old-{mark}.pem").hardlink_to(identity.certificate)
+    done = await rotation.finish(identity, "smtp")
+    assert isinstance(done, NewCertificate) and done.in_use, done
+    assert (tmp_path / f"both.old-{mark}.pem").read_bytes() == old
+    again = await rotation.upload(identity)
+    assert isinstance(again, NewCertificate) and again.sha256 != made.sha256
+
+
+async def test_a_certificate_that_graph_does_not_take_is_said_in_its_words(
+    emulator: Emulator, tokens: TokenSource, secrets: SecretOpener, tmp_path: Path
+) -> None:
+    settings = {**entra.settings_of(emulator), "graph": "https://127.0.0.1:1", "certificate": tmp_path / "both.pem"}
+    rotation = Rotation(tokens, secrets, now)
+    down = await rotation.upload(Certificate(**settings))  # type: ignore[arg-type]
+    assert isinstance(down, RotationProblem) and "Graph could not be asked" in down.reason
+    wrong = {**settings, "graph": emulator.authority}
+    refused = await rotation.upload(Certificate(**wrong))  # type: ignore[arg-type]
+    assert isinstance(refused, RotationProblem) and "could not read its own registration: 404" in refused.reason
+    assert "eyJ" not in refused.reason + down.reason
 
 
 async def test_the_daily_duty_takes_a_new_certificate_into_use(

@@ -93,13 +93,17 @@ def resume(ctx: click.Context, /, directory: Path, as_json: bool, name: str | No
 
 @identity.command(epilog="Example: posthouse identity rotate contoso")
 @click.argument("name")
+@click.option("--upload", is_flag=True, help="Add it to the application by Graph, proven by the old one.")
 @click.option("--finish", is_flag=True, help="Get a token with the new certificate and take it into use.")
 @json_option
 @directory_option
 @click.pass_context
-def rotate(ctx: click.Context, /, directory: Path, as_json: bool, name: str, finish: bool) -> None:
+def rotate(ctx: click.Context, /, directory: Path, as_json: bool, name: str, upload: bool, finish: bool) -> None:
     """Make a new certificate beside the old one, which serves until the new one is proven."""
-    view = ask(desk_of(ctx, directory), IDENTITY_ROTATE, RotateRequest(name=name, finish=finish))
+    if upload and finish:
+        raise click.UsageError("First --upload, then --finish: Entra needs some minutes between them.")
+    request = RotateRequest(name=name, upload=upload, finish=finish)
+    view = ask(desk_of(ctx, directory), IDENTITY_ROTATE, request)
     if as_json:
         print_json(view)
         return
