@@ -13,7 +13,6 @@ The time between two looks is the time that the copy has been unknown, at least 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -29,9 +28,8 @@ from posthouse.mail.message import RecipientState, RecipientUpdate, Waiting
 from posthouse.mail.reply import Reply
 from posthouse.queue.port import CannotLook, Control, Found, Looked, Lost, NotFound, RecipientFailure, Verifier
 from posthouse.queue.schedule import MAX_REPLY_CHARACTERS, VERIFY_AFTER, Step
-from posthouse.queue.settings import Cadence
 from posthouse.queue.settle import Settler
-from posthouse.store.port import QueueEntry, QueueFilter, Store, StoreUnavailable, Story, TraceQuery
+from posthouse.store.port import QueueEntry, QueueFilter, Store, Story, TraceQuery
 
 log = structlog.get_logger()
 
@@ -39,7 +37,7 @@ MOST_COPIES = 10_000
 LONGEST_WAIT = timedelta(minutes=10)
 GIVE_UP_AFTER = timedelta(hours=24)
 CONTROL_BACK = timedelta(days=2)
-MOST_CONTROLS = 50
+MOST_CONTROLS = 20
 MOST_TWINS = 1001
 """More rows than one message can have recipients."""
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -68,7 +66,6 @@ class Verification:
         way_named: Callable[[str], Way | None],
         clock: Callable[[], datetime],
         wake: Callable[[], None],
-        cadence: Cadence = Cadence(),  # noqa: B008 - a frozen value
     ) -> None:
         """Prepare.
 
@@ -79,27 +76,14 @@ class Verification:
         """
         self._store, self._settler, self._verifier = store, settler, verifier
         self._way_named, self._clock, self._wake = way_named, clock, wake
-        self._every = cadence.verify
-        self._left: set[tuple[MessageId, int]] = set()
-
-    async def run(self) -> None:
-        """Look again and again until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except StoreUnavailable as error:
-                log.error("verify.failed", reason=str(error))
-            await asyncio.sleep(self._every)
-
-    def forget(self) -> None:
-        """The flow changed: copies that were left to an operator may be looked for now."""
-        self._left.clear()
+        self._left: dict[tuple[MessageId, int], tuple[str, Way | None]] = {}
 
     async def look(self) -> None:
         """Look for every copy that is due, once."""
         now = self._clock()
         entries = await self._store.entries(QueueFilter(states=_UNKNOWN, limit=MOST_COPIES))
-        self._left &= {(entry.message_id, entry.index) for entry in entries}
+        unknown = {(entry.message_id, entry.index) for entry in entries}
+        self._left = {key: left for key, left in self._left.items() if key in unknown and self._is_same(*left)}
         due: dict[MessageId, list[QueueEntry]] = {}
         for entry in entries:
             if entry.next_at <= now and (entry.message_id, entry.index) not in self._left:
@@ -112,6 +96,10 @@ class Verification:
                     lost = replace(attempt.lost, control=control, has_twins=has_twins)
                     await self._settle(attempt, await self._verifier.look_up(attempt.way, lost, now))
 
+    def _is_same(self, connector: str, way: Way | None) -> bool:
+        """The flow says what it said when the copy was left to an operator."""
+        return self._way_named(connector) == way
+
     def _attempts(self, story: Story, indices: set[int]) -> Iterator[_Attempt]:
         """The copies by the attempt that lost them; those that nobody is to look for are remembered."""
         groups: dict[tuple[str, str, datetime], list[int]] = {}
@@ -120,7 +108,7 @@ class Verification:
             connector = str(event.detail.get("connector", "")) if event is not None else ""
             way = self._way_named(connector)
             if event is None or way is None or way.connector.on_unknown != "verify":
-                self._left.add((story.message.id, index))
+                self._left[story.message.id, index] = connector, way
                 continue
             key = (connector, str(event.detail.get("mailbox", "")), event.at)
             groups.setdefault(key, []).append(index)
@@ -130,7 +118,7 @@ class Verification:
             yield _Attempt(way, story, _lost(way, story, found, mailbox, since))
 
     async def _control(self, attempt: _Attempt) -> Control | None:
-        """The last message before it that went the same way and arrived."""
+        """The last message before it that went the same way, from the same mailbox, and arrived."""
         since = attempt.lost.since
         query = TraceQuery(
             connector=attempt.way.name,
@@ -141,7 +129,9 @@ class Verification:
         )
         for row in await self._store.search(query):
             if row.header_message_id and row.message_id != attempt.story.message.id:
-                return Control(row.header_message_id, row.received_at)
+                story = await self._store.story(row.message_id)
+                if story is not None and _is_from(story, row.index, attempt.lost.mailboxes):
+                    return Control(row.header_message_id, row.received_at)
         return None
 
     async def _has_twins(self, story: Story) -> bool:
@@ -162,6 +152,14 @@ class Verification:
         await self._settler.finish(message, steps, now, waiting)
         if any(step.update.state is RecipientState.PENDING for step in steps):
             self._wake()
+
+
+def _is_from(story: Story, index: int, mailboxes: tuple[str, ...]) -> bool:
+    """Whether a delivered copy was sent from one of these mailboxes."""
+    if not mailboxes:
+        return True
+    delivered = [e for e in story.events if e.kind is EventKind.DELIVERED and e.recipient == index]
+    return any(event.detail.get("mailbox") in mailboxes for event in delivered)
 
 
 def _loss(story: Story, index: int) -> Event | None:
@@ -228,4 +226,6 @@ def _update(index: int, state: RecipientState, reply: str, next_at: datetime | N
 
 
 def _event(attempt: _Attempt, now: datetime, kind: EventKind, index: int, detail: dict[str, str]) -> Event:
-    return Event(now, kind, attempt.story.message.id, index, {"connector": attempt.way.name, **detail})
+    mailboxes = attempt.lost.mailboxes
+    known = {"mailbox": mailboxes[0]} if len(mailboxes) == 1 else {}
+    return Event(now, kind, attempt.story.message.id, index, {"connector": attempt.way.name, **known, **detail})

@@ -52,7 +52,6 @@ def build_sweep(
         way_named=lambda name: ways().get(name),
         clock=clock,
         wake=dispatcher.wake,
-        cadence=cadence,
     )
     returns = Returns(store, graph, ways=lambda: ways().values(), clock=clock)
     return Sweep(

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.unit.queue.conftest import OK, Rig
+from tests.unit.queue.conftest import OK, Deliveries, Rig
 
 from posthouse.decide.ways import Way
 from posthouse.mail.envelope import Notify, Recipient
 from posthouse.mail.event import EventKind
 from posthouse.mail.ids import MessageId
-from posthouse.mail.outcome import Outcome, Unknown
+from posthouse.mail.outcome import AttemptResult, Outcome, Unknown
 from posthouse.queue.port import CannotLook, Found, Job, Looked, Lost, NotFound
 from posthouse.queue.settings import QueueSettings
 from posthouse.queue.verify import NEVER, Verification
@@ -28,6 +28,26 @@ outbound = [{name = "m365", kind = "graph", identity = "app", mailboxes = ["r1@o
 LOST = Unknown(reason="no answer", retry=False, verify=True, mailbox="r2@ours.example")
 FOUND = Found("Sent Items of r2@ours.example")
 NOT_YET, GONE = NotFound(False, "not found yet"), NotFound(True, "not found anywhere")
+
+
+class Mailing(Deliveries):
+    """Deliveries that name the mailbox that sent."""
+
+    mailbox = ""
+
+    async def deliver(self, job: Job) -> Sequence[AttemptResult]:
+        results = await super().deliver(job)
+        return [replace(result, detail={"mailbox": self.mailbox}) if self.mailbox else result for result in results]
+
+
+class PostRoom(Rig):
+    """A queue in front of mailboxes."""
+
+    deliveries: Mailing
+
+    def build(self, flow: str) -> None:
+        self.deliveries = Mailing()
+        super().build(flow)
 
 
 class Lookout:
@@ -43,8 +63,8 @@ class Lookout:
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    rig = Rig(tmp_path, FLOW, QueueSettings(jitter_percent=0))
+async def rig(tmp_path: Path) -> AsyncIterator[PostRoom]:
+    rig = PostRoom(tmp_path, FLOW, QueueSettings(jitter_percent=0))
     await rig.store.open()
     rig.task = asyncio.create_task(rig.dispatcher.run())
     rig.deliveries.script = lose_once
@@ -164,16 +184,36 @@ async def test_a_loss_that_is_proven_after_the_time_is_over_is_bounced(rig: Rig,
     assert len((await rig.story(sent)).notices) == 1
 
 
-async def test_a_connector_that_is_gone_leaves_its_copies_to_the_operator(rig: Rig, lookout: Lookout) -> None:
+async def test_a_connector_that_is_gone_leaves_its_copies_to_the_operator_until_it_is_back(
+    rig: Rig, lookout: Lookout
+) -> None:
     sent = await lost(rig, "a@x.example")
     ways: dict[str, Way] = {}
     duty = verification(rig, lookout, ways)
     rig.advance(minutes=1)
     await duty.look()
-    ways.update(rig.dispatcher._policy.ways)
     await duty.look()
     assert lookout.asked == []
-    duty.forget()
+    ways.update(rig.dispatcher._policy.ways)
     lookout.answer = FOUND
     await duty.look()
     assert await rig.states(sent) == ["delivered"]
+
+
+async def test_an_earlier_message_of_the_same_mailbox_is_handed_in_for_comparison(
+    rig: PostRoom, lookout: Lookout
+) -> None:
+    for mailbox, name in (("r2@ours.example", "<2@ours.example>"), ("r1@ours.example", "<3@ours.example>")):
+        rig.deliveries.script = lambda job: OK
+        rig.deliveries.mailbox = mailbox
+        message = rig.message("a@x.example")
+        await rig.intake.enqueue(replace(message, header=replace(message.header, message_id=name)))
+        await rig.until(message.id, "delivered")
+        rig.advance(minutes=1)
+    rig.deliveries.script, rig.deliveries.mailbox = lose_once, ""
+    await lost(rig, "a@x.example")
+    rig.advance(minutes=1)
+    await verification(rig, lookout).look()
+    (asked,) = lookout.asked
+    assert asked.control is not None and asked.control.message_id == "<2@ours.example>"
+    assert not asked.has_twins

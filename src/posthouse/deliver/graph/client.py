@@ -13,6 +13,7 @@ Leaves to others: what an answer means (``deliver.graph.errors``), what is asked
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -56,6 +57,17 @@ class Answer:
     request_id: str = ""
     location: str = ""
     retry_after: timedelta | None = None
+
+    @property
+    def value(self) -> object:
+        """The body as JSON, with nothing in its texts that could not be stored; None for what is none."""
+        try:
+            value: object = json.loads(self.body)
+            if b"\\ud" in self.body.lower():
+                value = json.loads(_storable(json.dumps(value, ensure_ascii=False)))
+        except (ValueError, RecursionError):
+            return None
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +256,7 @@ def read_retry_after(value: str, now: datetime) -> timedelta | None:
         return min(timedelta(seconds=int(text)), MAX_RETRY_AFTER)
     try:
         at = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     return min(max(at - now, timedelta()), MAX_RETRY_AFTER)
@@ -302,10 +314,15 @@ async def _read(response: aiohttp.ClientResponse) -> Answer:
     return Answer(
         status=response.status,
         body=body[:MAX_ANSWER_OCTETS],
-        request_id=headers.get("request-id", "")[:100],
-        location=headers.get("Location", "")[:2000],
+        request_id=_storable(headers.get("request-id", ""))[:100],
+        location=_storable(headers.get("Location", ""))[:2000],
         retry_after=read_retry_after(headers["Retry-After"], now) if "Retry-After" in headers else None,
     )
+
+
+def _storable(text: str) -> str:
+    """Without halves of characters, which no UTF-8 can express."""
+    return text.encode(errors="replace").decode()
 
 
 def _context(authorities: tuple[Path, ...]) -> ssl.SSLContext:

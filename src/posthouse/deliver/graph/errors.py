@@ -10,7 +10,6 @@ Leaves to others: the entries (``microsoft.replies``), what follows (``queue.sch
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -48,11 +47,11 @@ class GraphError:
 
 def read_error(answer: Answer) -> GraphError:
     """Read the error object; empty fields where the body is none."""
-    try:
-        error = json.loads(answer.body)["error"]
-        code, message = error.get("code", ""), error.get("message", "")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    value = answer.value
+    error = value.get("error") if isinstance(value, dict) else None
+    if not isinstance(error, dict):
         return GraphError()
+    code, message = error.get("code"), error.get("message")
     return GraphError(str(code or "")[:100], " ".join(str(message or "").split())[:MAX_WORDS])
 
 

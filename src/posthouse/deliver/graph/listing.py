@@ -9,7 +9,6 @@ Leaves to others: what is asked, and what follows (``verify``, ``returns``, ``mi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -93,10 +92,7 @@ def read_moment(value: object) -> datetime | None:
 
 
 def _page(answered: Answer) -> dict[str, Any] | None:
-    try:
-        page = json.loads(answered.body)
-    except ValueError:
-        return None
+    page = answered.value
     return page if isinstance(page, dict) and isinstance(page.get("value"), list) else None
 
 

@@ -29,7 +29,7 @@ from posthouse.deliver.graph.verify import GraphClients, header_id
 from posthouse.mail.event import Event, EventKind
 from posthouse.mail.message import RecipientState
 from posthouse.microsoft.replies import find
-from posthouse.store.port import Store, StoreUnavailable, TraceQuery, TraceRow
+from posthouse.store.port import Store, TraceQuery, TraceRow
 from posthouse.wire.header import HeaderIndex
 from posthouse.wire.mime import children, walk
 from posthouse.wire.report import ReportedRecipient, StatusReport, read_report
@@ -87,15 +87,6 @@ class Returns:
         self._store, self._clients, self._ways, self._clock = store, clients, ways, clock
         self._looked: dict[str, datetime] = {}
         self._troubled: set[str] = set()
-
-    async def run(self) -> None:
-        """Look again and again until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except StoreUnavailable as error:
-                log.error("returns.failed", reason=str(error))
-            await asyncio.sleep(LOOK_EVERY)
 
     async def look(self) -> None:
         """Read what is new in every mailbox, once."""

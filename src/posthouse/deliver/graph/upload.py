@@ -105,6 +105,8 @@ async def send_large(
             problem = await _attach(draft, source, file)
             if problem is not None:
                 return problem
+        # Whoever breaks off from here on must not take away what may have been sent.
+        is_sent = True
         answered = await draft.send()
         outcome = judge(answered, on_unknown="hold", mailbox=mailbox)
         is_sent = isinstance(outcome, Delivered | Unknown)
@@ -210,8 +212,6 @@ def _text_of(answered: Answered, name: str) -> str:
     """A text of the object that was answered; empty where there is none."""
     if not isinstance(answered, Answer) or not 200 <= answered.status < 300:
         return ""
-    try:
-        value = json.loads(answered.body).get(name)
-    except (ValueError, AttributeError):
-        return ""
-    return value if isinstance(value, str) else ""
+    value = answered.value
+    text = value.get(name) if isinstance(value, dict) else None
+    return text if isinstance(text, str) else ""
