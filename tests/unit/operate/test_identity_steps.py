@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,11 @@ def test_a_token_that_is_not_ours_to_read_has_no_claims(token: str) -> None:
 def test_what_a_browser_ends_on_is_read() -> None:
     assert parameters(" http://localhost:5000/?code=a%20b&state=s\n") == {"code": "a b", "state": "s"}
     assert parameters("nothing") == {}
+
+
+def test_the_examples_of_the_documentation_are_valid() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "identities.md").read_text()
+    examples = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert examples
+    for example in examples:
+        Flow.model_validate(tomllib.loads(example))
