@@ -10,7 +10,8 @@ Leaves to others: which mailbox sends (``queue.budget``), recipients (``wire.reb
 
 Only the fields From, Sender and Reply-To change. A DKIM signature of the original author's domain covers From and does
 not survive that; Microsoft signs for the domain that now stands in From. The null sender of a notice stays null, and
-only its From changes, because a notice about a notice must never come into being.
+only its From changes, because a notice about a notice must never come into being. A mailbox sends a notice under its
+own name even where senders stay as they are: Exchange would refuse the author that it names.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ async def shape_sender(way: Way, message: Message, mailbox: str) -> Message:
     allowed: tuple[str, ...] = ()
     if isinstance(connector, FromMailboxes) and connector.sender_handling == "rewrite":
         allowed = connector.allowed_senders
+    elif isinstance(connector, FromMailboxes) and message.envelope.sender is None:
+        # What notices and alerts name as author is this node, and no mailbox may send as that.
+        allowed = ()
     elif isinstance(connector, Acs) and connector.sender:
         mailbox = connector.sender
     else:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.unit.deliver.jobs import message
 
 from posthouse.decide.outbound import Acs, Graph, Outbound
@@ -12,6 +15,8 @@ from posthouse.decide.ways import Way
 from posthouse.deliver.content import octets, pieces
 from posthouse.deliver.senders import shape_sender
 from posthouse.mail.message import InlineContent, Message, SpooledContent
+from posthouse.wire.header import HeaderIndex
+from posthouse.wire.mailboxes import read_mailboxes
 
 MAILBOX = "relay@contoso.example"
 SCAN = (
@@ -71,6 +76,14 @@ async def test_a_notice_keeps_its_null_sender() -> None:
     assert b"<relay@contoso.example>" in await octets(result.content)
 
 
+async def test_a_notice_leaves_under_the_mailboxes_name_even_where_senders_stay() -> None:
+    for handling in ("as_is", "mailbox_per_sender"):
+        notice = b"From: postmaster@node.example\r\n\r\n"
+        result = await shaped(notice, rewrite(sender_handling=handling), sender=None)
+        assert result.envelope.sender is None
+        assert b"<relay@contoso.example>" in await octets(result.content)
+
+
 async def test_a_message_without_an_author_gets_one() -> None:
     result = await shaped(b"Subject: s\r\n\r\nbody")
     assert await octets(result.content) == b"Subject: s\r\nFrom: relay@contoso.example\r\n\r\nbody"
@@ -96,3 +109,31 @@ async def test_spooled_content_gets_another_prefix_and_its_file_is_not_written(t
     assert b"".join([piece async for piece in pieces(result.content)]) == wanted
     assert result.content.whole_octets == len(wanted)
     assert path.read_bytes() == file
+
+
+_LINES = st.sampled_from(
+    [b"From: a@old.example\r\n", b"from : x@y\r\n", b"Sender: b@old.example\r\n", b"Reply-To: r@old.example\r\n",
+     b"From: relay@contoso.example\r\n", b"To: c@z.example\r\n", b" folded\r\n", b"\r\n", b"text\r\n", b"X: y\n", b":\r\n",
+     b"From: \xff\r\n", b"From:"]
+)  # fmt: skip
+
+
+@given(st.lists(_LINES, max_size=8).map(b"".join), st.integers(0, 2))
+async def test_any_message_is_rewritten_alike_in_memory_and_in_the_spool(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, lines_in_prefix: int
+) -> None:
+    index = HeaderIndex.scan(data)
+    prefix = data[: index.fields[lines_in_prefix - 1].end] if 0 < lines_in_prefix <= len(index.fields) else b""
+    path = tmp_path_factory.mktemp("spool") / "file"
+    path.write_bytes(data[len(prefix) :])
+    spooled = SpooledContent(path=path, size_octets=len(data) - len(prefix), sha256=b"", prefix=prefix)
+    inline = await shaped(data)
+    streamed = await shape_sender(rewrite(), replace(message(content=data), content=spooled), MAILBOX)
+    result = await octets(inline.content)
+    assert await octets(streamed.content) == result
+    after = HeaderIndex.scan(result)
+    authors = [m.address for f in after.all("from") for m in read_mailboxes(result[f.value_start : f.end])]
+    assert authors and set(authors) == {MAILBOX}
+    kept = [data[f.start : f.end].rstrip() for f in index.fields if f.name not in (b"from", b"sender", b"reply-to")]
+    assert [line for line in kept if line not in result] == []
+    assert result[after.body_start :] == data[index.body_start :]
