@@ -74,7 +74,7 @@ async def shape_sender(way: Way, message: Message, mailbox: str) -> Message:
 def _shape_inline(content: InlineContent, mailbox: str, may_send: MaySend) -> InlineContent:
     index = HeaderIndex.scan(content.data)
     header = _rewritten(index, mailbox, may_send)
-    return content if header is None else InlineContent(header + _rest(index, index.end))
+    return content if header is None else InlineContent(header + _gap(index) + content.data[index.end :])
 
 
 def _shape_spooled(content: SpooledContent, mailbox: str, may_send: MaySend) -> SpooledContent:
@@ -88,16 +88,14 @@ def _shape_spooled(content: SpooledContent, mailbox: str, may_send: MaySend) -> 
         return content
     before = len(content.prefix)
     if index.end <= before:
-        # The prefix ends with the blank line of a message that has no header of its own.
-        return replace(content, prefix=header + head[index.end : before])
-    prefix = header if index.fields else header + b"\r\n"
-    return replace(content, prefix=prefix, skip_octets=content.skip_octets + index.end - before)
+        # All of the header stands in the prefix, or there is none.
+        return replace(content, prefix=header + _gap(index) + head[index.end : before])
+    return replace(content, prefix=header, skip_octets=content.skip_octets + index.end - before)
 
 
-def _rest(index: HeaderIndex, position: int) -> bytes:
-    """What follows the fields; a message without any gets a blank line."""
-    gap = b"" if index.fields or index.body_start > index.end else b"\r\n"
-    return gap + index.data[position:]
+def _gap(index: HeaderIndex) -> bytes:
+    """A message without any field gets a blank line behind those that it is given."""
+    return b"" if index.fields or index.body_start > index.end else b"\r\n"
 
 
 def _rewritten(index: HeaderIndex, mailbox: str, may_send: MaySend) -> bytes | None:

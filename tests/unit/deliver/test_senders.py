@@ -113,8 +113,8 @@ async def test_spooled_content_gets_another_prefix_and_its_file_is_not_written(t
 
 _LINES = st.sampled_from(
     [b"From: a@old.example\r\n", b"from : x@y\r\n", b"Sender: b@old.example\r\n", b"Reply-To: r@old.example\r\n",
-     b"From: relay@contoso.example\r\n", b"To: c@z.example\r\n", b" folded\r\n", b"\r\n", b"text\r\n", b"X: y\n", b":\r\n",
-     b"From: \xff\r\n", b"From:"]
+     b"From: relay@contoso.example\r\n", b"To: c@z.example\r\n", b" folded\r\n", b"\r\n", b"text\r\n", b"X: y\n",
+     b":\r\n", b"From: \xff\r\n", b"From:"]
 )  # fmt: skip
 
 
