@@ -16,6 +16,7 @@ from posthouse.decide.identities import ClientSecret
 from posthouse.decide.outbound import Graph
 from posthouse.decide.ways import Way, limits_of
 from posthouse.deliver.graph.carrier import GraphCarrier
+from posthouse.deliver.patience import Patience
 from posthouse.deliver.secrets import SecretOpener
 from posthouse.deliver.tokens import TokenSource
 
@@ -77,6 +78,7 @@ class Stub:
     base: str = ""
     hangs_up_early: bool = False
     refuses_tokens: bool = False
+    patience: Patience = HASTE
 
     async def start(self) -> None:
         authority = Authority(self.directory)
@@ -112,7 +114,7 @@ class Stub:
         return Way(connector=connector, identity=identity, limits=limits_of(connector))
 
     def carrier(self, **settings: object) -> GraphCarrier:
-        return GraphCarrier(self.way(**settings), self.token_source(), HASTE)
+        return GraphCarrier(self.way(**settings), self.token_source(), self.patience)
 
     def token_source(self) -> TokenSource:
         async def secret(_: str) -> str:

@@ -18,6 +18,7 @@ from tests.unit.deliver.jobs import message
 from tests.unit.net.authority import Authority
 
 from posthouse.deliver.classify import may_try_elsewhere
+from posthouse.deliver.patience import Patience
 from posthouse.mail.message import Message, SpooledContent, Waiting
 from posthouse.mail.outcome import AttemptResult, Deferred, Delivered, Failed, Outcome, Scope, Unknown
 
@@ -292,3 +293,78 @@ async def test_a_server_that_never_answers_leaves_the_outcome_unknown(graph: Stu
 
     graph.answers = [wait]
     assert isinstance(await outcome(graph), Unknown)
+
+
+NESTED = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "kind"),
+    [
+        (202, NESTED, {}, Delivered),
+        (400, NESTED, {}, Deferred),
+        (400, b'{"error": [' + NESTED, {}, Deferred),
+        (400, b'{"error": "' + b"x" * 3_000_000, {}, Deferred),
+        (400, b'{"error": {"code": {"a": []}, "message": 7}}', {}, Deferred),
+        (429, b"{}", {"Retry-After": "1 Jan 2020 99:99:99 +99999999999999999999"}, Deferred),
+        (429, b"{}", {"Retry-After": "-1"}, Deferred),
+        (429, b"{}", {"Retry-After": "9" * 5000}, Deferred),
+        (302, b"", {"Location": "http://127.0.0.1/"}, Deferred),
+    ],
+)
+async def test_an_answer_of_nonsense_is_a_result_like_others(
+    graph: Stub, status: int, body: bytes, headers: dict[str, str], kind: type
+) -> None:
+    async def answer(_: web.Request, __: bytes) -> web.Response:
+        return web.Response(status=status, body=body, headers=headers)
+
+    graph.answers = [answer]
+    assert isinstance(await outcome(graph), kind)
+    assert len(graph.seen) == 1
+
+
+async def test_half_a_character_in_an_answer_does_not_reach_what_is_stored(graph: Stub) -> None:
+    async def answer(_: web.Request, __: bytes) -> web.Response:
+        return web.Response(status=400, body=b'{"error": {"code": "Error\\ud800", "message": "no\\udc00"}}')
+
+    graph.answers = [answer]
+    found = await outcome(graph)
+    assert isinstance(found, Deferred)
+    assert str(found.reply).encode() and "no?" in str(found.reply)
+
+
+async def test_an_answer_that_never_ends_is_waited_for_no_longer_than_an_attempt(graph: Stub) -> None:
+    async def trickle(request: web.Request, _: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(status=202)
+        await response.prepare(request)
+        while request.transport is not None:
+            await response.write(b" ")
+            await asyncio.sleep(0.02)
+        return response
+
+    graph.answers = [trickle]
+    graph.patience = Patience(final=0.3, attempt=0.1)
+    assert isinstance(await outcome(graph), Unknown)
+
+
+async def test_a_stop_while_a_draft_is_sent_leaves_it_where_it_is(graph: Stub) -> None:
+    asked = asyncio.Event()
+
+    async def answer(request: web.Request, _: bytes) -> web.Response:
+        if request.path.endswith("/messages"):
+            return web.json_response({"id": "d1"}, status=201)
+        if request.path.endswith("/send"):
+            asked.set()
+            await asyncio.get_running_loop().create_future()
+        return web.Response(status=201)
+
+    graph.answers = [answer]
+    file = base64.encodebytes(b"y" * 2_900_000).replace(b"\n", b"\r\n")
+    content = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n" + file
+    graph.patience = Patience()
+    attempt = asyncio.create_task(carry(graph, message(("alice@contoso.example",), content)))
+    await asked.wait()
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    assert [seen.method for seen in graph.seen if seen.method == "DELETE"] == []

@@ -191,14 +191,17 @@ class GraphClient:
         self._in_flight += 1
         try:
             session = await self._opened()
-            async with session.request(
-                request.method,
-                url,
-                data=_body(request, progress),
-                headers=_headers(request, secret),
-                allow_redirects=False,
-                trace_request_ctx=progress,
-            ) as response:
+            async with (
+                asyncio.timeout(self._patience.attempt + self._patience.final),
+                session.request(
+                    request.method,
+                    url,
+                    data=_body(request, progress),
+                    headers=_headers(request, secret),
+                    allow_redirects=False,
+                    trace_request_ctx=progress,
+                ) as response,
+            ):
                 return await _read(response)
         except TimeoutError:
             return NoAnswer("no answer in time", progress.sent)
