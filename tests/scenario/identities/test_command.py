@@ -161,20 +161,20 @@ def test_the_list_says_who_is_how_and_what_ends_when(desk: Path) -> None:
     assert "IDENTITY" in shown and "2027-01-31" in shown and "has not signed in" in shown
 
 
-def test_a_test_shows_what_a_token_allows_and_never_the_token(desk: Path) -> None:
-    tested = ask(desk, "identity", "test", "app")
+def test_a_test_shows_what_a_token_allows_and_never_the_token(place: Path) -> None:
+    tested = ask(place, "identity", "test", "app")
     smtp, graph = tested["tokens"]
     assert smtp["ok"] and smtp["is_needed"] and smtp["audience"] == "https://outlook.office365.com"
     assert "SMTP.SendAsApp" in smtp["roles"] and smtp["tenant"] == entra.TENANT_ID
     assert graph["ok"] and not graph["is_needed"]
-    shown = run(desk, "identity", "test", "app").output
+    shown = run(place, "identity", "test", "app").output
     assert "SMTP.SendAsApp" in shown and "eyJ" not in shown and entra.SECRET not in shown
-    assert identities(desk)["app"]["state"] == "ok"
+    assert identities(place)["app"]["state"] == "ok"
 
 
-def test_a_wrong_secret_is_found_wrong_with_the_authoritys_code(desk: Path) -> None:
-    assert run(desk, "secret", "set", "app", "--stdin", stdin=b"wrong-planted").exit_code == 0
-    done = run(desk, "identity", "test", "app")
+def test_a_wrong_secret_is_found_wrong_with_the_authoritys_code(place: Path) -> None:
+    assert run(place, "secret", "set", "app", "--stdin", stdin=b"wrong-planted").exit_code == 0
+    done = run(place, "identity", "test", "app")
     assert done.exit_code == 1
     assert "AADSTS7000215" in done.output and "planted" not in done.output
 
@@ -204,9 +204,9 @@ def test_a_person_signs_in_by_a_code(desk: Path, emulator: Background) -> None:
     assert not graph["ok"] and graph["code"] == "AADSTS65001"
 
 
-def test_a_person_signs_in_by_a_browser_that_comes_back(desk: Path, emulator: Background) -> None:
+def test_a_person_signs_in_by_a_browser_that_comes_back(place: Path, emulator: Background) -> None:
     login = subprocess.Popen(
-        [*POSTHOUSE, "identity", "login", "browser", "--dir", str(desk)],
+        [*POSTHOUSE, "identity", "login", "browser", "--dir", str(place)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -220,7 +220,7 @@ def test_a_person_signs_in_by_a_browser_that_comes_back(desk: Path, emulator: Ba
         assert browser.open(page.sent_to.partition("?")[0] + "/favicon.ico").status == 404
         assert "You may close this window" in browser.open(page.sent_to).text
         assert login.wait(30) == 0, login.stderr.read()
-    assert identities(desk)["browser"]["state"] == "ok"
+    assert identities(place)["browser"]["state"] == "ok"
 
 
 def test_an_address_that_was_pasted_will_do(place: Path, emulator: Background) -> None:
@@ -277,7 +277,7 @@ def test_the_steps_name_the_identitys_own_values(place: Path) -> None:
     assert "posthouse identity login device" in shown and "offline_access" in shown
 
 
-def test_what_does_not_fit_is_refused_in_a_sentence(desk: Path) -> None:
+def test_what_does_not_fit_is_refused_in_a_sentence(place: Path) -> None:
     for words, expected in (
         (("test", "nobody"), "there is no identity 'nobody'; known: app, cert, device, browser"),
         (("login", "app"), "app is a client_secret; nobody signs in for it"),
@@ -285,11 +285,11 @@ def test_what_does_not_fit_is_refused_in_a_sentence(desk: Path) -> None:
         (("rotate", "device"), "device is a device_code, not a certificate"),
         (("show-steps", "nobody"), "there is no identity"),
     ):
-        done = run(desk, "identity", *words)
+        done = run(place, "identity", *words)
         assert done.exit_code == 1, done.output
         assert expected in done.output
-    assert run(desk, "identity", "resume").exit_code == 2
-    assert ask(desk, "identity", "resume", "--all") == {"accounts": []}
+    assert run(place, "identity", "resume").exit_code == 2
+    assert ask(place, "identity", "resume", "--all") == {"accounts": []}
 
 
 def test_a_refused_identity_rests_until_somebody_resumes_it(place: Path, emulator: Background) -> None:
