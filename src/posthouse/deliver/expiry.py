@@ -236,7 +236,7 @@ def _end_of(secret: Secret, text: str) -> datetime | None:
         found: Any = json.loads(text).get("passwordCredentials", [])
         hint = secret.reveal()[:3]
         return min(_ends(c for c in found[:_MAX_CREDENTIALS] if c.get("hint") == hint), default=None)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
 
 

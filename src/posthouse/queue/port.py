@@ -128,8 +128,8 @@ class Lost:
         recipients: By index.
         mailboxes: That may have sent them; empty where none did.
         since: When the answer was lost; aware UTC.
-        has_delivered: Other copies of the message went the same way and arrived, so that a copy in Sent Items may be
-            theirs.
+        has_delivered: Other copies of the message went the same way in other attempts and arrived, or may have, so that
+            a copy in Sent Items may be theirs.
         control: A message that went the same way before and was delivered: where it is not found either, nothing is
             proven.
         has_twins: Other messages bear the same Message-ID, as some devices write it.

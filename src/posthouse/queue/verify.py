@@ -43,6 +43,7 @@ MOST_TWINS = 1001
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 """Due time of an unknown copy that nobody looks for any more."""
 _UNKNOWN = (RecipientState.UNKNOWN,)
+_MAY_HAVE_ARRIVED = (RecipientState.DELIVERED, RecipientState.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,10 @@ def _lost(way: Way, story: Story, indices: list[int], mailbox: str, since: datet
         recipients={index: envelope.recipients[index].address for index in indices},
         mailboxes=mailboxes,
         since=since,
-        has_delivered=any(row.state is RecipientState.DELIVERED and row.connector == way.name for row in story.rows),
+        has_delivered=any(
+            row.state in _MAY_HAVE_ARRIVED and row.connector == way.name and row.index not in indices
+            for row in story.rows
+        ),
     )
 
 

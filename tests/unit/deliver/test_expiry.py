@@ -122,6 +122,14 @@ async def test_what_entra_does_not_tell_is_taken_from_the_flow(
     assert isinstance(unknown, NotKnown) and "Application.Read.All" in unknown.reason
 
 
+async def test_an_answer_nested_beyond_reason_tells_nothing(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, secret(expires=date(2030, 1, 1)), ends=[])
+    scene.watch._fetch = lambda *_: Answered(200, "[" * 100_000, {})
+    await scene.watch.look()
+    known = await scene.watch.known(scene.flow.identity[0])
+    assert isinstance(known, Expiry) and known.source == "declared"
+
+
 async def test_a_certificate_ends_when_its_file_says_so(tmp_path: Path) -> None:
     entra.write_credentials(tmp_path)
     settings = {**APP, "certificate": tmp_path / "app.pfx", "passphrase": "file:passphrase"}

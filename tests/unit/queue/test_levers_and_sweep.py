@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import namedtuple
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from posthouse.mail.message import Origin, RecipientState, Settlement
 from posthouse.mail.outcome import Deferred, Failed, Outcome, Scope
 from posthouse.queue.guard import Guard
 from posthouse.queue.port import Job
+from posthouse.queue.sweep import Sweep
 from posthouse.store.port import QueueFilter, StoreUnavailable
 
 DOWN = Deferred(reason="connection refused", scope=Scope.HOP)
@@ -207,3 +209,24 @@ def test_a_disk_below_its_floor_takes_no_mail_and_says_why(monkeypatch: pytest.M
 def rig_free(tmp_path: object) -> Guard:
     """A guard with a floor of 1 MiB."""
     return Guard(tmp_path, 1 << 20, 100)  # type: ignore[arg-type]
+
+
+async def test_a_fault_in_one_duty_stops_no_other(rig: Rig) -> None:
+    turns = asyncio.Queue[str]()
+
+    async def crash() -> None:
+        await turns.put("crashed")
+        raise TypeError("a fault of ours")
+
+    async def go_on() -> None:
+        await turns.put("went on")
+
+    sweep = Sweep(
+        rig.store, rig.settler, rig.guard, rig.settings, clock=rig.clock, wake=rig.dispatcher.wake,
+        in_hand=rig.dispatcher.in_hand, keep_content=timedelta(hours=1), keep_trace=timedelta(days=90),
+        duties=((0.0, crash), (0.0, go_on)),
+    )  # fmt: skip
+    task = asyncio.create_task(sweep.run())
+    seen = [await asyncio.wait_for(turns.get(), 5) for _ in range(6)]
+    task.cancel()
+    assert seen.count("crashed") == seen.count("went on") == 3

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.unit.queue.conftest import OK, Deliveries, Rig
+from tests.unit.queue.conftest import OK, Deliveries, Rig, policy_of
 
 from posthouse.decide.ways import Way
 from posthouse.mail.envelope import Notify, Recipient
@@ -217,3 +217,17 @@ async def test_an_earlier_message_of_the_same_mailbox_is_handed_in_for_compariso
     (asked,) = lookout.asked
     assert asked.control is not None and asked.control.message_id == "<2@ours.example>"
     assert not asked.has_twins
+
+
+async def test_another_part_of_the_message_that_is_lost_too_may_be_what_is_found(rig: Rig, lookout: Lookout) -> None:
+    rig.dispatcher.set_policy(policy_of(FLOW.replace("mailboxes", "recipients_per_message = 1, mailboxes")))
+
+    def lose_later(job: Job) -> Outcome:
+        rig.now += timedelta(seconds=1)
+        return LOST
+
+    rig.deliveries.script = lose_later
+    await lost(rig, "a@x.example", "b@x.example")
+    rig.advance(seconds=31)
+    await verification(rig, lookout).look()
+    assert [(list(asked.recipients), asked.has_delivered) for asked in lookout.asked] == [([0], True), ([1], True)]

@@ -277,3 +277,8 @@ def test_login_is_not_asked_a_third_time() -> None:
     assert exchange.respond(b"Password:") == b"secret"
     with pytest.raises(SaslError):
         exchange.respond(b"Shoe size:")
+
+
+@pytest.mark.parametrize("challenge", [b"", b"{}", b"[]", b"7", b"\xff", b"[" * 100_000])
+def test_a_refusal_of_a_token_in_any_form_is_answered_with_nothing(challenge: bytes) -> None:
+    assert XOAuth2("u", "t").respond(challenge) == b""

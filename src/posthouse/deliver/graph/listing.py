@@ -80,6 +80,13 @@ def moment(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def address_of(person: object) -> str:
+    """The address of a recipient or sender as Graph writes one; empty for anything else."""
+    named = person.get("emailAddress") if isinstance(person, dict) else None
+    address = named.get("address") if isinstance(named, dict) else None
+    return address if isinstance(address, str) else ""
+
+
 def read_moment(value: object) -> datetime | None:
     """A moment as Graph writes it; None for anything else."""
     if not isinstance(value, str):

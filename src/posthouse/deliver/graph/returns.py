@@ -24,7 +24,7 @@ from posthouse.decide.identities import Entra
 from posthouse.decide.outbound import FromMailboxes
 from posthouse.decide.ways import Way
 from posthouse.deliver.graph.client import Answer, GraphClient, Request, user_path
-from posthouse.deliver.graph.listing import Row, Rows, ask_for, moment
+from posthouse.deliver.graph.listing import Row, Rows, address_of, ask_for, moment
 from posthouse.deliver.graph.verify import GraphClients, header_id
 from posthouse.mail.event import Event, EventKind
 from posthouse.mail.message import RecipientState
@@ -207,9 +207,9 @@ def _rows_of(rows: list[TraceRow], address: str) -> list[TraceRow]:
 
 
 def _may_be_report(row: Row) -> bool:
-    sender = row.get("from")
-    address = sender.get("emailAddress", {}).get("address", "") if isinstance(sender, dict) else ""
-    return str(address).lower().startswith(_REPORTERS) or bool(_SUBJECTS.match(str(row.get("subject") or "")))
+    return address_of(row.get("from")).lower().startswith(_REPORTERS) or bool(
+        _SUBJECTS.match(str(row.get("subject") or ""))
+    )
 
 
 async def _fetch(client: GraphClient, mailbox: str, row: Row) -> Return | None:

@@ -27,7 +27,18 @@ from posthouse.decide.identities import Entra
 from posthouse.decide.outbound import Graph, Submission
 from posthouse.decide.ways import Way
 from posthouse.deliver.graph.client import GraphClient, user_path
-from posthouse.deliver.graph.listing import Denied, Listing, Row, Rows, Trouble, ask_for, literal, moment, read_moment
+from posthouse.deliver.graph.listing import (
+    Denied,
+    Listing,
+    Row,
+    Rows,
+    Trouble,
+    address_of,
+    ask_for,
+    literal,
+    moment,
+    read_moment,
+)
 from posthouse.deliver.patience import Patience
 from posthouse.deliver.tokens import TokenSource
 from posthouse.microsoft.clouds import CLOUDS
@@ -273,9 +284,9 @@ def _named(item: Row) -> set[str]:
     """Addresses that an item was sent to, lower case."""
     found = set()
     for key in ("toRecipients", "ccRecipients", "bccRecipients"):
-        for person in item.get(key) or ():
-            address = person.get("emailAddress", {}).get("address", "") if isinstance(person, dict) else ""
-            found.add(str(address).lower())
+        people = item.get(key)
+        for person in people if isinstance(people, list) else ():
+            found.add(address_of(person).lower())
     return found
 
 

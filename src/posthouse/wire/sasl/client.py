@@ -106,7 +106,7 @@ class XOAuth2(_Exchange):
         self._was_refused = True
         try:
             status = json.loads(challenge)["status"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             status = None
         self.complaint = f"status {str(status)[:40]}" if status is not None else "refused without a status"
         return b""
