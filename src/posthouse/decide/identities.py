@@ -31,7 +31,6 @@ class _Identity(Settings):
 class _Entra(_Identity):
     """What all identities of Entra share."""
 
-
     tenant: str = Field(description="Tenant id or one of its domains.", min_length=1)
     client_id: str = Field(description="Application (client) id.", min_length=1)
     authority: str | None = Field(default=None, description="Default: that of the cloud, with the tenant.")

@@ -220,7 +220,12 @@ class Graph(_FromMailboxes):
     """Microsoft Graph sendMail over HTTPS."""
 
     kind: Literal["graph"] = "graph"
-    max_connections: int = Field(default=4, ge=1, le=20, description="Requests at a time for one mailbox.")
+    max_connections: int = Field(
+        default=3,
+        ge=1,
+        le=20,
+        description="Sends at a time for one mailbox. Graph allows 4 requests; one is for looking.",
+    )
     save_to_sent_items: bool = Field(
         default=True, description="False sends by JSON, the only form that Graph lets leave no copy."
     )

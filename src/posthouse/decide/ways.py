@@ -105,10 +105,19 @@ class Way:
             return Unsuitable("5.7.60", f"{self.name} has no mailbox for the sender {sender or '<>'}")
         return None
 
+    def account(self, mailbox: str) -> str:
+        """Whose attempts are counted and who rests: the mailbox, or the connector where no mailbox sends.
+
+        What Graph refuses an application for a mailbox is no reason to rest for the mailbox's log-ins by SMTP.
+        """
+        if not mailbox:
+            return f"connector:{self.name}"
+        return f"graph:{mailbox}" if isinstance(self.connector, Graph) else f"mailbox:{mailbox}"
+
     def accounts(self, mailbox: str) -> tuple[str, ...]:
-        """Accounts that a rest may be ordered for: the identity, and the mailbox that sends."""
+        """Accounts that a rest may be ordered for: the identity, the mailbox that sends, the connector."""
         identity = (f"identity:{self.identity.name}",) if self.identity is not None else ()
-        return (*identity, *((f"mailbox:{mailbox}",) if mailbox else ()), f"connector:{self.name}")
+        return (*identity, *dict.fromkeys((self.account(mailbox), f"connector:{self.name}")))
 
     def charges(self, mailbox: str, recipients: int, external: int) -> tuple[Charge, ...]:
         """What one message takes from each limit.

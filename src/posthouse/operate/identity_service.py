@@ -129,7 +129,7 @@ class IdentityService:
             for identity in self._identities.flow().identity:
                 self._identities.tokens.forget_identity(identity.name)
             return Resumed(await self._resume(None, by))
-        accounts = {request.name, *(f"{kind}:{request.name}" for kind in ("identity", "mailbox", "connector"))}
+        accounts = {request.name, *(f"{kind}:{request.name}" for kind in ("identity", "mailbox", "graph", "connector"))}
         if not isinstance(self._found(request.name), Refusal):
             accounts |= self._accounts_of(request.name)
             self._identities.tokens.forget_identity(request.name)
@@ -235,7 +235,7 @@ class IdentityService:
             if getattr(connector, "identity", None) == name:
                 accounts.add(f"connector:{connector.name}")
                 if isinstance(connector, FromMailboxes):
-                    accounts |= {f"mailbox:{mailbox}" for mailbox in connector.mailboxes}
+                    accounts |= {f"{kind}:{name}" for name in connector.mailboxes for kind in ("mailbox", "graph")}
         return accounts
 
     def _found(self, name: str) -> Entra | Password | Refusal:

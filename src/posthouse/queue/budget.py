@@ -101,7 +101,7 @@ class Budgets:
         resting = self._resting(way.accounts(mailbox), now)
         if resting is not None:
             return resting
-        account = _whose(way, mailbox)
+        account = way.account(mailbox)
         most = way.limits.connections
         if most is not None and self._open[account] >= most:
             return NoRoom(wait=CONNECTION_WAIT, reason=f"{most} connections of {mailbox or way.name} are in use")
@@ -127,14 +127,14 @@ class Budgets:
 
     async def give_back(self, permit: Permit) -> None:
         """Nothing was attempted; see `queue.port.Budgeting`."""
-        self._open[_counted(permit)] -= 1
+        self._open[permit.way.account(permit.mailbox)] -= 1
         await self._move(permit.charges, permit.taken_at, None)
         self._on_room()
 
     async def finish(self, permit: Permit, results: Sequence[AttemptResult]) -> None:
         """The attempt ended; see `queue.port.Budgeting`."""
         now, way = self._clock(), permit.way
-        accounts, account = way.accounts(permit.mailbox), _counted(permit)
+        accounts, account = way.accounts(permit.mailbox), permit.way.account(permit.mailbox)
         self._open[account] -= 1
         outcomes = [result.outcome for result in results]
         if not outcomes:
@@ -266,15 +266,6 @@ class Budgets:
         if to is None:
             for charge in charges:
                 self._full.pop(charge.key, None)
-
-
-def _whose(way: Way, mailbox: str) -> str:
-    """The account whose connections are counted: the mailbox, or the connector where none logs in."""
-    return f"mailbox:{mailbox}" if mailbox else f"connector:{way.name}"
-
-
-def _counted(permit: Permit) -> str:
-    return _whose(permit.way, permit.mailbox)
 
 
 def _full(until: datetime, charge: Charge, now: datetime) -> NoRoom:

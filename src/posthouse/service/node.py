@@ -291,6 +291,8 @@ class Node:
         self.budgets.is_internal = policy.router.is_internal
         # Whoever changes the flow or a secret wants to see it tried.
         await self.budgets.resume()
+        for identity in fresh.flow.identity:
+            self.identities.tokens.forget_identity(identity.name)
         self._intake.set_policy(policy)
         self._receiver.set_policy(policy)
         troubled = list(self._dispatcher.troubles)

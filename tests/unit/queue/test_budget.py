@@ -272,3 +272,19 @@ async def test_a_store_that_cannot_count_grants_nothing_and_takes_no_result_away
     assert len(desk.told) == 1
     await desk.open()
     assert [isinstance(await desk.take(out), Permit) for _ in range(3)] == [True, True, True]
+
+
+async def test_what_graph_refuses_keeps_no_log_in_by_smtp_from_its_mailbox(desk: Desk) -> None:
+    connector = Graph(name="graph", identity="app", mailboxes=("relay@contoso.example",))
+    by_graph = Way(connector=connector, identity=APP, limits=limits_of(connector))
+    permit = await desk.take(by_graph)
+    assert isinstance(permit, Permit)
+    told = Deferred(
+        reason="Graph asks for peace",
+        reply=Reply.of(429, "4.7.0", "TooManyRequests"),
+        scope=Scope.MAILBOX,
+        retry_after=timedelta(minutes=5),
+    )
+    await desk.budgets.finish(permit, [AttemptResult(index=0, outcome=told, connector="graph")])
+    assert isinstance(await desk.take(by_graph), NoRoom)
+    assert isinstance(await desk.take(way()), Permit)
