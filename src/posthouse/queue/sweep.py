@@ -72,9 +72,7 @@ class Sweep:
             try:
                 await duty()
             except StoreUnavailable as error:
-                log.error("queue.sweep_failed", duty=duty.__qualname__, reason=str(error))
-            except Exception:  # a fault of ours in one duty must not stop the others
-                log.exception("queue.duty_crashed", duty=duty.__qualname__)
+                log.error("queue.sweep_failed", duty=duty.__name__, reason=str(error))
             except Exception:  # a fault in one duty must not stop the others
                 log.exception("queue.sweep_crashed", duty=duty.__name__)
             await asyncio.sleep(seconds)
