@@ -15,6 +15,7 @@ from posthouse.operate import identity_shapes as i
 from posthouse.operate import shapes as s
 from posthouse.operate.budget_shapes import BudgetRows
 from posthouse.operate.node_shapes import NodeStatus, Reloaded
+from posthouse.operate.other_half_shapes import OtherHalves
 
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
@@ -49,6 +50,7 @@ QUEUE_BUDGETS = Operation("queue/budgets", s.Nothing, BudgetRows, "What is used 
 
 TRACE_SEARCH = Operation("trace/search", s.TraceSelection, s.TraceLines, "Search the message trace")
 TRACE_SHOW = Operation("trace/show", s.Named, s.StoryView, "The story of one message")
+TRACE_MICROSOFT = Operation("trace/microsoft", s.Named, OtherHalves, "Microsoft's half of the story of one message")
 TRACE_DOOR = Operation("trace/door", s.DoorSelection, s.DoorEvents, "Refusals and log-ins, newest first")
 TRACE_FOLLOW = Operation("trace/follow", s.FollowRequest, s.FollowedEvents, "Events as they are written")
 

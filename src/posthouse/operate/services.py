@@ -23,6 +23,7 @@ from posthouse.operate.flow_service import FlowService
 from posthouse.operate.identity_service import IdentityService
 from posthouse.operate.metrics_service import MetricsService
 from posthouse.operate.operations import AnswerT, Handler, Operation, RequestT
+from posthouse.operate.other_half_service import OtherHalfService
 from posthouse.operate.port import LocalIntake, NodeControl, NodeStatus, Parts, Reloaded
 from posthouse.operate.problem import Problem
 from posthouse.operate.queue_service import QueueService
@@ -66,6 +67,7 @@ class Services:
         self._bind_secrets(SecretService(parts.store, parts.sealer, clock))
         self._bind_identities(IdentityService(parts.identities, parts.budgets, parts.queue, parts.store, clock))
         self._bind(ops.NODE_METRICS, MetricsService(parts.store, parts.identities, self._budgets, clock).text)
+        self._bind(ops.TRACE_MICROSOFT, OtherHalfService(parts.store, parts.identities, clock).show)
         service = NodeService(node)
         self._bind(ops.NODE_STATUS, service.status)
         self._bind(ops.NODE_RELOAD, service.reload)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from tests.scenario.deliver.office import GRAPH, SUBMISSION, Office
@@ -14,8 +16,14 @@ from m365emu.emulator import Emulator, prepare
 from posthouse.deliver.graph.other_half import microsoft_half
 from posthouse.deliver.graph.returns import Returns, read_return
 from posthouse.mail.event import Event, EventKind
-from posthouse.mail.ids import MessageId
+from posthouse.mail.ids import MessageId, show_message_id
+from posthouse.operate.other_half_service import OtherHalfService
+from posthouse.operate.other_half_shapes import OtherHalves
+from posthouse.operate.shapes import Named, Refusal
 from posthouse.trace.timeline import timeline
+
+if TYPE_CHECKING:
+    from posthouse.deliver.identities import Identities
 
 ALICE, NOBODY = "alice@contoso.example", "nobody@contoso.example"
 READ = "read_returns = true\n"
@@ -116,6 +124,22 @@ async def test_microsofts_half_of_the_story_is_asked_for(emulator: Emulator, tmp
         office.grant("Mail.Send")
         refused = await microsoft_half(office.clients, way, message, office.clock())
         assert isinstance(refused, str) and "ExchangeMessageTrace.Read.All" in refused
+
+
+async def test_an_operator_sees_both_halves_by_our_own_id(emulator: Emulator, tmp_path: Path) -> None:
+    async with Office(emulator, tmp_path, GRAPH) as office:
+        sent = await office.send(ALICE)
+        await office.until(sent, "delivered")
+        office.advance(minutes=6)
+        known = cast("Identities", SimpleNamespace(flow=lambda: office.policy.flow, tokens=office.tokens))
+        service = OtherHalfService(office.store, known, office.clock)
+        found = await service.show(Named(show_message_id(sent)), "root")
+        assert isinstance(found, OtherHalves)
+        (half,) = found.halves
+        assert (half.connector, half.reason) == ("m365", "")
+        assert [(r.recipient, r.status) for r in half.recipients] == [(ALICE, "delivered")]
+        for name in ("6H00000000000", "no id"):
+            assert isinstance(await service.show(Named(name), "root"), Refusal)
 
 
 @pytest.mark.parametrize("data", [b"", b"Subject: hello\r\n\r\nx", b"delivery-status"])

@@ -25,7 +25,8 @@ from posthouse.operate.cli.output import (
     wrapped,
 )
 from posthouse.operate.desk import NodeDesk, node_client
-from posthouse.operate.operations import TRACE_DOOR, TRACE_FOLLOW, TRACE_SEARCH, TRACE_SHOW
+from posthouse.operate.operations import TRACE_DOOR, TRACE_FOLLOW, TRACE_MICROSOFT, TRACE_SEARCH, TRACE_SHOW
+from posthouse.operate.other_half_shapes import OtherHalves
 from posthouse.operate.shapes import (
     DoorSelection,
     FollowedEvent,
@@ -112,16 +113,36 @@ def _as_row(line: TraceLine) -> TraceRow:
 
 @trace.command(epilog="Example: posthouse trace show 06H2V3K4M5N6P")
 @click.argument("message_id", metavar="ID")
+@click.option("--microsoft", is_flag=True, help="Ask Microsoft's message trace for its half of the story, too.")
 @json_option
 @directory_option
 @click.pass_context
-def show(ctx: click.Context, /, directory: Path, as_json: bool, message_id: str) -> None:
+def show(ctx: click.Context, /, directory: Path, as_json: bool, microsoft: bool, message_id: str) -> None:
     """Tell the story of a message, by its id or its Message-ID."""
-    story = ask(desk_of(ctx, directory), TRACE_SHOW, Named(message_id))
+    desk = desk_of(ctx, directory)
+    story = ask(desk, TRACE_SHOW, Named(message_id))
+    other = ask(desk, TRACE_MICROSOFT, Named(story.id)) if microsoft else None
     if as_json:
-        print_json(story)
-    else:
-        _print_story(story)
+        print_json(story if other is None else {"story": story, "microsoft": other.halves})
+        return
+    _print_story(story)
+    if other is not None:
+        _print_other_half(other)
+
+
+def _print_other_half(other: OtherHalves) -> None:
+    click.echo("\nMicrosoft's half of the story:")
+    if not other.halves:
+        click.echo("  No copy left through Microsoft 365.")
+    for half in other.halves:
+        if half.reason:
+            click.echo(printable(f"  {half.connector}: {half.reason}"))
+        for traced in half.recipients:
+            when = show_time(traced.received_at) if traced.received_at is not None else "?"
+            click.echo(printable(f"{when}  {traced.status} for {traced.recipient} ({half.connector})"))
+            for event in traced.events:
+                at = show_time(event.at) if event.at is not None else "?"
+                click.echo(printable(f"    {at}  {event.event}: {event.description}"))
 
 
 def _print_story(story: StoryView) -> None:
