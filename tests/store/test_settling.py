@@ -225,3 +225,20 @@ async def test_a_very_long_reply_is_cut(store: Store) -> None:
     await store.settle(settlement(message, update(0, FAILED, last_reply="x" * 9000)))
     (row,) = await store.search(TraceQuery())
     assert len(row.last_reply) == 2000
+
+
+async def test_half_a_character_in_a_reply_keeps_no_result_from_being_written(store: Store) -> None:
+    message = letter(1, to=("a@x.example",))
+    await store.accept(taken(message, state=LEASED))
+    said = "250 2.0.0 OK \udcff"
+    await store.settle(
+        settlement(
+            message,
+            update(0, DELIVERED, status="2.0.0", last_reply=said, remote="mx\ud800"),
+            events=[event(message, EventKind.DELIVERED, 0, reply=said, tried=[said], count=1)],
+        )
+    )
+    story = await store.story(message.id)
+    assert story is not None
+    assert [(row.state, row.last_reply, row.remote) for row in story.rows] == [(DELIVERED, "250 2.0.0 OK ?", "mx?")]
+    assert story.events[-1].detail == {"reply": "250 2.0.0 OK ?", "tried": ["250 2.0.0 OK ?"], "count": 1}

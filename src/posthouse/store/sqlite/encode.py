@@ -32,6 +32,8 @@ _NOTICE_EVENTS = frozenset({EventKind.BOUNCED, EventKind.DELAY_NOTICED})
 _SESSIONS_REMEMBERED = 4096
 EVENTS_PER_ROW = 1024
 
+_Fact = str | int | float | bool | list[str] | None
+
 
 class Rows(NamedTuple):
     """Rows of one job, by table."""
@@ -253,7 +255,23 @@ def _journal_row(message_id: int | None, events: Sequence[Event]) -> Row:
         (micros if event.at is moment else to_micros(event.at), event.kind, event.recipient, event.detail)
         for event in events
     ]
-    return message_id, micros, encode_json(documents).decode()
+    try:
+        return message_id, micros, encode_json(documents).decode()
+    except UnicodeEncodeError:
+        # Half a character in what a server said must not keep the result of an attempt from being written.
+        whole = [(*rest, {key: _whole(value) for key, value in detail.items()}) for *rest, detail in documents]
+        return message_id, micros, encode_json(whole).decode()
+
+
+def _whole(value: _Fact) -> _Fact:
+    """A fact without halves of characters (surrogates), which no UTF-8 can express."""
+    if isinstance(value, str):
+        return _text(value)
+    return [_text(text) for text in value] if isinstance(value, list) else value
+
+
+def _text(text: str) -> str:
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _update_rows(settlement: Settlement) -> list[Row]:
@@ -271,12 +289,12 @@ def _update_row(message_id: int, update: RecipientUpdate, changed_at: int | None
         _SETTLED[update.state],
         None if update.next_at is None else to_micros(update.next_at),
         update.hop,
-        update.status,
-        update.last_reply[:2000],
+        _text(update.status),
+        _text(update.last_reply[:2000]),
         1 if update.counts_as_attempt else 0,
         1 if update.delay_noticed else 0,
         changed_at,
-        update.remote,
+        _text(update.remote),
         update.connector,
     )
 
