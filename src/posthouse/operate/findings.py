@@ -76,6 +76,13 @@ def _real_place(detail: ErrorDetails, data: object) -> Place:
     place: list[str | int] = []
     location = detail["loc"]
     for position, step in enumerate(location):
+        if (
+            position
+            and isinstance(location[position - 1], int)
+            and isinstance(data, Mapping)
+            and data.get("kind") == step
+        ):
+            continue  # The kind of the table, which may be the name of one of its keys too.
         inside = (isinstance(data, Mapping) and step in data) or (
             isinstance(data, list) and isinstance(step, int) and step < len(data)
         )
