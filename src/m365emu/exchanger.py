@@ -12,7 +12,6 @@ import ipaddress
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path as FilePath
 
 from m365emu import exchanger_replies as sentences
 from m365emu import replies
@@ -29,8 +28,8 @@ from m365emu.authenticity import prove
 from m365emu.clock import Clock
 from m365emu.directory import Directory, Principal
 from m365emu.faults import Fault, Faults, Stage
+from m365emu.host_desk import HostDesk
 from m365emu.intake import author_refusal, content_refusal
-from m365emu.limits import MessageRate
 from m365emu.mailbox import MessageStore
 from m365emu.parcel import Parcel
 from m365emu.post import Post
@@ -39,14 +38,14 @@ from m365emu.smtp.commands import Path
 from m365emu.smtp.desk import LogonRefused, Submission, Tls, Visit
 from m365emu.smtp.sasl import BearerClaim, PasswordClaim
 from m365emu.statistics import Statistics
-from m365emu.tenant import Limits, Tenant
+from m365emu.tenant import Tenant
 
 _MOST_RECIPIENTS = 1_000
 
 _log = logging.getLogger(__name__)
 
 
-class ExchangerDesk:
+class ExchangerDesk(HostDesk):
     """Decides for all sessions of the MX."""
 
     takes_logons = False
@@ -61,31 +60,11 @@ class ExchangerDesk:
         statistics: Statistics,
         clock: Clock,
     ) -> None:
-        self._directory = directory
-        self._store = store
-        self._post = post
-        self._faults = faults
-        self._statistics = statistics
-        self._clock = clock
+        super().__init__(directory=directory, store=store, post=post, faults=faults, statistics=statistics, clock=clock)
         self._transactions = 0
-        self.rate = MessageRate()
-
-    @property
-    def limits(self) -> Limits:
-        return self._directory.tenant.limits
-
-    @property
-    def directory_for_content(self) -> FilePath:
-        return self._store.directory
-
-    def now(self) -> datetime:
-        return self._clock.now()
 
     def fault(self, stage: Stage, mailbox: str | None) -> Fault | None:
         return self._faults.take(stage, door="mx")
-
-    def count(self, reply: Reply) -> None:
-        self._statistics.count_reply(reply)
 
     def allows_old_tls(self, tls: Tls) -> bool:
         return False

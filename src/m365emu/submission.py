@@ -13,14 +13,14 @@ host asks of content (`intake`).
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path as FilePath
 
 from m365emu import replies, store_replies
 from m365emu.clock import Clock
 from m365emu.directory import Directory, Principal
 from m365emu.faults import Fault, Faults, Stage
+from m365emu.host_desk import HostDesk
 from m365emu.intake import author_refusal, content_refusal
-from m365emu.limits import MessageRate, OpenSubmissions, RecipientQuota
+from m365emu.limits import OpenSubmissions, RecipientQuota
 from m365emu.logon import Logons
 from m365emu.mailbox import MessageStore
 from m365emu.parcel import Parcel
@@ -40,7 +40,7 @@ _MOST_RECIPIENTS = 1_000
 _log = logging.getLogger(__name__)
 
 
-class SubmissionDesk:
+class SubmissionDesk(HostDesk):
     """Decides for all sessions of the submission host."""
 
     takes_logons = True
@@ -56,34 +56,14 @@ class SubmissionDesk:
         statistics: Statistics,
         clock: Clock,
     ) -> None:
-        self._directory = directory
+        super().__init__(directory=directory, store=store, post=post, faults=faults, statistics=statistics, clock=clock)
         self._logons = logons
-        self._store = store
-        self._post = post
-        self._faults = faults
-        self._statistics = statistics
-        self._clock = clock
-        self.rate = MessageRate()
         self.quota = RecipientQuota()
         self.open = OpenSubmissions()
-
-    @property
-    def limits(self) -> Limits:
-        return self._directory.tenant.limits
-
-    @property
-    def directory_for_content(self) -> FilePath:
-        return self._store.directory
-
-    def now(self) -> datetime:
-        return self._clock.now()
 
     def fault(self, stage: Stage, mailbox: str | None) -> Fault | None:
         known = self._directory.mailbox(mailbox) if mailbox else None
         return self._faults.take(stage, mailbox, door="hve" if known and known.kind == "hve" else "submission")
-
-    def count(self, reply: Reply) -> None:
-        self._statistics.count_reply(reply)
 
     def allows_old_tls(self, tls: Tls) -> bool:
         """Say whether the client came to the legacy host; one that names no host is there if anybody may be."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from tests.scenario.deliver.office import GRAPH, SUBMISSION, Office
 
-from m365emu.clock import SystemClock
-from m365emu.emulator import Emulator, prepare
+from m365emu.emulator import Emulator
 from m365emu.faults import Fault
 
 ALICE = "alice@contoso.example"
@@ -18,21 +15,6 @@ REWRITE = 'sender_handling = "rewrite"\n'
 BOTH = (GRAPH + SUBMISSION.replace("relay@", "printer@") + REWRITE).replace("m365", "{name}")
 BOTH = BOTH.replace("{name}", "graph", 1).replace("{name}", "smtp", 1)
 ROUTE = '[[route]]\nname = "all"\nconnectors = ["graph", "smtp"]\n'
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keys and certificates, made once; making them is the slow part."""
-    directory = tmp_path_factory.mktemp("prepared")
-    prepare(directory, SystemClock())
-    return directory
-
-
-@pytest.fixture
-async def emulator(prepared: Path, tmp_path: Path) -> AsyncIterator[Emulator]:
-    shutil.copytree(prepared, tmp_path / "emulator")
-    async with Emulator(tmp_path / "emulator") as running:
-        yield running
 
 
 async def way_of(office: Office, **sending: bytes) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -11,8 +9,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from tests.scenario.deliver.office import GRAPH, SUBMISSION, Office
 
-from m365emu.clock import SystemClock
-from m365emu.emulator import Emulator, prepare
+from m365emu.emulator import Emulator
 from posthouse.deliver.graph.other_half import microsoft_half
 from posthouse.deliver.graph.returns import Returns, read_return
 from posthouse.mail.event import Event, EventKind
@@ -27,21 +24,6 @@ if TYPE_CHECKING:
 
 ALICE, NOBODY = "alice@contoso.example", "nobody@contoso.example"
 READ = "read_returns = true\n"
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keys and certificates, made once; making them is the slow part."""
-    directory = tmp_path_factory.mktemp("prepared")
-    prepare(directory, SystemClock())
-    return directory
-
-
-@pytest.fixture
-async def emulator(prepared: Path, tmp_path: Path) -> AsyncIterator[Emulator]:
-    shutil.copytree(prepared, tmp_path / "emulator")
-    async with Emulator(tmp_path / "emulator") as running:
-        yield running
 
 
 def returns_of(office: Office) -> Returns:

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import base64
-import shutil
-from collections.abc import AsyncIterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 
-import pytest
 from tests.scenario.deliver.office import GRAPH, Office
 
-from m365emu.clock import SystemClock
-from m365emu.emulator import Emulator, prepare
+from m365emu.emulator import Emulator
 from m365emu.faults import Fault
 from m365emu.mailbox import sent_items
 from posthouse.mail.event import EventKind
 from posthouse.store.port import QueueFilter
 
 ALICE, BOB, RELAY = "alice@contoso.example", "bob@contoso.example", "relay@contoso.example"
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keys and certificates, made once; making them is the slow part."""
-    directory = tmp_path_factory.mktemp("prepared")
-    prepare(directory, SystemClock())
-    return directory
-
-
-@pytest.fixture
-async def emulator(prepared: Path, tmp_path: Path) -> AsyncIterator[Emulator]:
-    shutil.copytree(prepared, tmp_path / "emulator")
-    async with Emulator(tmp_path / "emulator") as running:
-        yield running
 
 
 def letter(*files: tuple[str, int], text: str = "A page\r\n", **fields: str) -> bytes:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.unit.deliver.jobs import message, new_worker, one
 
-from m365emu.clock import SystemClock
-from m365emu.emulator import Emulator, prepare
+from m365emu.emulator import Emulator
 from m365emu.faults import Fault
 from posthouse.decide.identities import ClientSecret, Password
 from posthouse.decide.outbound import Submission
@@ -22,21 +20,6 @@ from posthouse.mail.message import Message
 from posthouse.mail.outcome import Deferred, Delivered, Scope, Unknown
 
 CONTENT = b"From: printer@contoso.example\r\nMessage-ID: <1@contoso.example>\r\nSubject: scan\r\n\r\n.A page\r\n"
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keys and certificates, made once; making them is the slow part."""
-    directory = tmp_path_factory.mktemp("prepared")
-    prepare(directory, SystemClock())
-    return directory
-
-
-@pytest.fixture
-async def emulator(prepared: Path, tmp_path: Path) -> AsyncIterator[Emulator]:
-    shutil.copytree(prepared, tmp_path / "emulator")
-    async with Emulator(tmp_path / "emulator") as running:
-        yield running
 
 
 @pytest.fixture

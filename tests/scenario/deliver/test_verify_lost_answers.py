@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from tests.scenario.deliver.office import GRAPH, SUBMISSION, Office
 
-from m365emu.clock import SystemClock
-from m365emu.emulator import Emulator, prepare
+from m365emu.emulator import Emulator
 from m365emu.faults import Fault
 from posthouse.mail.event import EventKind
 from posthouse.queue.verify import NEVER
@@ -27,21 +24,6 @@ BOTH_WAYS = pytest.mark.parametrize(
 NEITHER_WAY = pytest.mark.parametrize(
     ("outbound", "fault"), [(GRAPH, NEVER_SENT_BY_GRAPH), (SUBMISSION, NEVER_SENT_BY_SMTP)], ids=["graph", "submission"]
 )
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keys and certificates, made once; making them is the slow part."""
-    directory = tmp_path_factory.mktemp("prepared")
-    prepare(directory, SystemClock())
-    return directory
-
-
-@pytest.fixture
-async def emulator(prepared: Path, tmp_path: Path) -> AsyncIterator[Emulator]:
-    shutil.copytree(prepared, tmp_path / "emulator")
-    async with Emulator(tmp_path / "emulator") as running:
-        yield running
 
 
 @BOTH_WAYS

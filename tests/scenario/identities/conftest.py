@@ -11,19 +11,11 @@ import pytest
 from tests.scenario.identities import entra
 from tests.unit.deliver.vaults import MemoryVault
 
-from m365emu.clock import SystemClock
-from m365emu.emulator import Emulator, prepare
+from m365emu.emulator import Emulator
 from posthouse.deliver.secrets import SecretOpener
 from posthouse.deliver.sign_in import SignInDesk
 from posthouse.deliver.tokens import TokenSource
 from posthouse.store.sealing import Sealer
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("prepared")
-    prepare(directory, SystemClock())
-    return directory
 
 
 @pytest.fixture
