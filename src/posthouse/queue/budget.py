@@ -73,7 +73,7 @@ class Budgets:
         self.is_internal = is_internal
         self._on_pause, self._on_room = on_pause, on_room
         self._open: Counter[str] = Counter()
-        self._full: dict[str, tuple[datetime, int]] = {}
+        self._full: dict[tuple[str, int], tuple[datetime, int]] = {}
         self._slowed: dict[str, _Slowed] = {}
         self._turn: dict[str, int] = {}
         self.pauses: dict[str, Pause] = {}
@@ -122,7 +122,7 @@ class Budgets:
             return Permit(way=way, mailbox=mailbox, charges=charges, taken_at=now)
         self._open[account] -= 1
         charge, until = spent
-        self._full[charge.key] = (until, charge.amount)
+        self._full[(charge.key, charge.limit)] = (until, charge.amount)
         return _full(until, charge, now)
 
     async def give_back(self, permit: Permit) -> None:
@@ -234,7 +234,7 @@ class Budgets:
 
     def _known_full(self, charge: Charge, now: datetime) -> NoRoom | None:
         """What was refused a moment ago need not be asked of the store again; less of it might still fit."""
-        until, amount = self._full.get(charge.key, (now, 0))
+        until, amount = self._full.get((charge.key, charge.limit), (now, 0))
         return _full(until, charge, now) if until > now and charge.amount >= amount else None
 
     def _at_its_pace(self, charge: Charge, account: str) -> Charge:

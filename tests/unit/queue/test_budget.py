@@ -136,6 +136,15 @@ async def test_two_connectors_of_one_mailbox_share_its_day(desk: Desk) -> None:
     assert isinstance(await desk.send(by_graph, 100), Permit)
 
 
+async def test_a_connector_with_a_smaller_share_of_a_mailbox_is_full_for_itself_alone(desk: Desk) -> None:
+    connector = Graph(name="graph", identity="app", mailboxes=("relay@contoso.example",), recipients_per_day=500)
+    by_graph = Way(connector=connector, identity=APP, limits=limits_of(connector))
+    small = way(recipients_per_day=20)
+    assert isinstance(await desk.send(small, 20), Permit)
+    assert isinstance(await desk.send(small, 1), NoRoom)
+    assert isinstance(await desk.send(by_graph, 1), Permit)
+
+
 async def test_a_pool_multiplies_the_room_and_shares_the_load(desk: Desk) -> None:
     boxes = tuple(f"box{n}@contoso.example" for n in range(4))
     sent, _ = await desk.send_until_refused(way(*boxes))
