@@ -83,8 +83,8 @@ WAITS = [
     ),
     (CONTENT, "550 5.1.8 Access denied, bad outbound sender AS(42004)", MAILBOX, 60),
     (CONTENT, "554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; Failed to process message", MAILBOX, 60),
-    (CONTENT, "554 5.2.252 SendAsDenied; a@example.com not allowed to send as b@example.com; STOREDRV", MESSAGE, 15),
-    (CONTENT, "550 5.7.60 SMTP; Client does not have permissions to send as this sender", MESSAGE, 15),
+    (CONTENT, "554 5.2.252 SendAsDenied; a@example.com not allowed to send as b@example.com; STOREDRV", MESSAGE, 60),
+    (CONTENT, "550 5.7.60 SMTP; Client does not have permissions to send as this sender", MESSAGE, 60),
     (
         MAIL,
         "550 5.7.233 - Your message can't be sent because your tenant has exceeded its daily limit for sending "
