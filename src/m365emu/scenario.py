@@ -206,11 +206,11 @@ def findings(expect: Expect, store: MessageStore, directory: Directory, report: 
 
 
 def _delivered(store: MessageStore, directory: Directory) -> list[tuple[str, str]]:
-    """Return Message-ID and recipient of all that reached somebody; reports of failures do not count."""
+    """Return Message-ID and recipient of all that reached somebody; reports (with the null sender) do not count."""
     return [
         (record.message_id, to.lower())
         for record in store.messages()
-        if record.authentication != REPORT
+        if record.authentication != REPORT and record.envelope_from
         for to in record.envelope_to
         if (directory.resolve(to) or EXTERNAL) in record.folders
     ]
