@@ -3,8 +3,8 @@
 Purpose: run the whole node against the whole emulator through days and months in seconds. Sockets, threads and files
 are real; only waiting is not. Shape: `VirtualLoop` is an asyncio loop; `run` runs a coroutine on one and gives it the
 loop, so that clocks can be made from it.
-How it knows that nothing is left to do: no socket is readable, no executor runs anything, and nobody who registered with
-`watch` is busy. What is written to a loopback socket is readable at once, so nothing is under way unseen.
+How it knows that nothing is left to do: no socket is readable, no executor runs anything, and nobody who registered
+with `watch` is busy. What is written to a loopback socket is readable at once, so nothing is under way unseen.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ START = datetime.now(UTC).replace(microsecond=0)
 
 
 GRACE_SECONDS = 0.002
+_WAITING = frozenset({"_accept_connection", "_read_from_self"})
+"""What asyncio calls for a listener's socket, and for the one by which threads wake the loop."""
 
 
 class _PatientSelector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
@@ -36,7 +38,7 @@ class _PatientSelector(selectors.DefaultSelector):  # type: ignore[misc,valid-ty
         if ready or not is_idle:
             self.was_active = self.was_active or bool(ready)
             return ready
-        if self.was_active:
+        if self.was_active and self._has_connections():
             # The kernel may still carry what was just written.
             self.was_active = False
             ready = super().select(GRACE_SECONDS)
@@ -45,8 +47,17 @@ class _PatientSelector(selectors.DefaultSelector):  # type: ignore[misc,valid-ty
                 return ready
         if timeout is None:
             return super().select(None)
+        self.was_active = False
         self.loop.jump(timeout)
         return []
+
+    def _has_connections(self) -> bool:
+        """Whether any socket is open that is not one of a listener, or the loop's own."""
+        return any(
+            reader is None or reader._callback.__name__ not in _WAITING
+            for key in self.get_map().values()
+            for reader in key.data[:1]
+        )
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

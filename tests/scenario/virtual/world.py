@@ -1,86 +1,38 @@
 """The whole node, the whole offline Microsoft 365 and a crowd of devices on one virtual clock.
 
-Shape: `play` runs one of the emulator's scenario files: devices hand in what its ``[load]`` says, time passes, and in the
-end the counts are compared with its ``[expect]``.
+Shape: `running` gives a `World` with both at work; `play` runs one of the emulator's scenario files: devices hand in
+what its ``[load]`` says, time passes, a person may act, and in the end the counts are compared with its ``[expect]``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import Callable
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+import msgspec
+from tests.scenario.virtual.crash import crash
+from tests.scenario.virtual.devices import Crowd
+from tests.scenario.virtual.ways import NODE, USUAL, values
 from tests.virtual_time import START, VirtualLoop
 
 from m365emu.clock import LoopClock
 from m365emu.emulator import Emulator
-from m365emu.scenario import Finding, Load, read_duration, read_scenario
-from m365emu.tenant_file import read_tenant, tenant_file
+from m365emu.scenario import Finding, Load, Scenario
 from posthouse.config import load
 from posthouse.queue.settings import Cadence
 from posthouse.service.node import Node
 from posthouse.store.port import QueueFilter
 
-NODE = """
-hostname = "relay.contoso.example"
-[store]
-directory = "data"
-free_space_floor = 0
-[log]
-level = "error"
-[queue]
-jitter_percent = 0
-expire_after = "{expire_after}"
-[[listener]]
-name = "devices"
-address = "127.0.0.1:0"
-tls = "none"
-[control]
-socket = "c.sock"
-"""
-FLOW = """
-[[domain]]
-name = "contoso.example"
-[[inbound]]
-name = "devices"
-networks = ["127.0.0.0/8"]
-recipients = "any"
-[[identity]]
-name = "app"
-kind = "client_secret"
-tenant = "{tenant}"
-client_id = "{client_id}"
-client_secret = "file:{secret}"
-authority = "{authority}"
-graph = "{graph}"
-ca = "{ca}"
-{outbound}
-"""
-SUBMISSION = """
-[[outbound]]
-name = "microsoft365"
-kind = "submission"
-identity = "app"
-mailboxes = {mailboxes}
-host = "{host}"
-port = {port}
-tls_ca = "{ca}"
-"""
-GRAPH = """
-[[outbound]]
-name = "graph"
-kind = "graph"
-identity = "app"
-mailboxes = {mailboxes}
-tls_ca = "{ca}"
-"""
-
-
-SELDOM = Cadence(due=20, room=300, expire=120, verify=20, retire=7200)
+RELAY = "relay@contoso.example"
+SELDOM = Cadence(due=30, room=1800, expire=300, verify=30, retire=21600)
+RARELY = Cadence(due=120, room=86400, expire=3600, verify=60, retire=86400)
 """What nobody watches need not be looked at every second of a virtual day."""
 
 
@@ -91,13 +43,13 @@ class Ended:
     Attributes:
         findings: Each expectation of the scenario beside what is there.
         report: The emulator's counts.
-        open_copies: What the node still has.
+        open_copies: What the node still has, as sentences.
         took: Virtual time.
     """
 
     findings: list[Finding]
     report: dict[str, Any]
-    open_copies: int
+    open_copies: list[str]
     took: timedelta
 
     @property
@@ -105,145 +57,178 @@ class Ended:
         """Expectations that were not met, as sentences."""
         return [f"{f.what}: {f.found}, expected {f.expected}" for f in self.findings if not f.met]
 
+    @property
+    def refused(self) -> dict[str, int]:
+        """Refusals of the SMTP hosts and Graph by reason."""
+        refused: dict[str, int] = self.report.get("refused", {})
+        return {reason: count for reason, count in refused.items() if count}
+
+
+class World:
+    """An emulator, a node in front of it, and devices.
+
+    Attributes:
+        node: The one that runs now.
+    """
+
+    node: Node
+
+    def __init__(self, loop: VirtualLoop, directory: Path, emulator: Emulator, cadence: Cadence) -> None:
+        self.loop, self.emulator, self._directory, self._cadence = loop, emulator, directory, cadence
+        self.crowd = Crowd(self)
+        loop.watch(self._is_writing)
+
+    @property
+    def port(self) -> int:
+        """Where devices hand in."""
+        return int(self.node.addresses.rpartition(":")[2])
+
+    @property
+    def load(self) -> Load:
+        """What the scenario wants to be sent."""
+        return self.scenario.load
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario that is played."""
+        assert self.emulator.control.scenario is not None
+        return self.emulator.control.scenario
+
+    async def start(self) -> None:
+        """Start a node on what the last one left."""
+        self.node = Node(load(self._directory), clock=self.loop.now, cadence=self._cadence)
+        await self.node.start()
+        # The hand that watches over open sessions moves each second, also when there are none.
+        self.node._receiver.reception.wheel.stop()
+
+    async def restart(self) -> None:
+        """Stop in order, start again."""
+        await self.node.drain()
+        await self.start()
+
+    async def crash(self) -> None:
+        """End the node as a power failure does; nothing more is written or sent."""
+        await crash(self.loop, self.node)
+
+    async def until(self, **moment: float) -> None:
+        """Sleep until so much time has passed since the beginning."""
+        await asyncio.sleep(timedelta(**moment).total_seconds() - self.loop.time())
+
+    async def until_empty(self, at_most: timedelta) -> None:
+        """Wait until nothing is open, at most so long since the beginning."""
+        end = at_most.total_seconds()
+        while self.loop.time() < end and await self.node.store.open_count():
+            await asyncio.sleep(min(60.0, end - self.loop.time()))
+
+    async def ended(self) -> Ended:
+        """How everything stands now."""
+        entries = await self.node.store.entries(QueueFilter(limit=10_000))
+        return Ended(
+            findings=self.emulator.control.findings(),
+            report=self.emulator.control.report(),
+            open_copies=[f"{e.state} {e.recipient} {e.last_reply}" for e in entries],
+            took=timedelta(seconds=self.loop.time()),
+        )
+
+    def _is_writing(self) -> bool:
+        writer = getattr(getattr(self, "node", None) and self.node.store, "writer", None)
+        return writer is not None and not writer._closing and (bool(writer._waiting) or not writer._idle)
+
+
+Person = Callable[[World], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def running(
+    loop: VirtualLoop,
+    directory: Path,
+    *,
+    prepared: Path,
+    flow: str,
+    scenario: str = "",
+    mailboxes: tuple[str, ...] = (RELAY,),
+    cadence: Cadence = SELDOM,
+    expire_after: str = "24h",
+) -> AsyncIterator[World]:
+    """An emulator and a node.
+
+    Args:
+        prepared: An emulator's directory with keys and certificates.
+        flow: As `ways` gives it; what stands in braces is filled in.
+        mailboxes: The pool that sends.
+        expire_after: Of the node's queue.
+    """
+    home = directory / "emulator"
+    shutil.copytree(prepared, home)
+    async with Emulator(home, clock=LoopClock(loop, START), scenario=scenario) as emulator:
+        write_secrets(directory, emulator)
+        filled = flow.format(**values(emulator), mailboxes=json.dumps(mailboxes))
+        (directory / "posthouse.toml").write_text(NODE.format(expire_after=expire_after))
+        (directory / "flow.toml").write_text(filled)
+        world = World(loop, directory, emulator, cadence)
+        await world.start()
+        try:
+            yield world
+        finally:
+            await world.node.drain()
+
+
+def write_secrets(directory: Path, emulator: Emulator) -> None:
+    """Write what identities name by file."""
+    mailboxes = emulator.tenant.mailboxes
+    for name, text in (
+        ("secret", emulator.client_secret),
+        ("password", mailboxes[RELAY].password),
+        ("bulk-password", mailboxes["bulk@contoso.example"].password),
+    ):
+        (directory / name).write_text(text)
+        (directory / name).chmod(0o600)
+
 
 async def play(
     loop: VirtualLoop,
     directory: Path,
     scenario: str,
     *,
-    mailboxes: list[str] | None = None,
-    outbound: str = "",
+    prepared: Path,
+    flow: str = "",
+    way: str = "submission",
+    before: Person | None = None,
+    meanwhile: Person | None = None,
     at_most: timedelta = timedelta(hours=30),
-    cadence: Cadence | None = None,
-    expire_after: str = "24h",
-    meddle: Callable[[Node, Emulator], None] | None = None,
+    messages: int | None = None,
+    **settings: Any,
 ) -> Ended:
     """Run a scenario to its end.
 
     Args:
-        mailboxes: The pool that sends; default: relay@ alone.
-        outbound: TOML of the connectors instead of the scenario's own way.
+        flow: Instead of the one that `way` says.
+        before: What a person does before the devices begin.
+        meanwhile: What a person does while they send.
         at_most: Virtual time after which the play ends, whatever is still open.
-        meddle: Called once both run.
+        messages: Instead of the scenario's own number.
+        settings: Of `running`.
     """
-    home = directory / "emulator"
-    async with Emulator(home, clock=LoopClock(loop, START), scenario=scenario) as emulator:
-        asked = read_scenario(scenario, read_tenant(tenant_file(home)))
-        wanted = asked.load or Load(messages=0, senders=(), recipients=())
-        node = _node(loop, directory, emulator, mailboxes, outbound or _way(wanted), cadence, expire_after)
-        await node.start()
-        loop.watch(lambda: bool(node.store.writer._waiting) or not node.store.writer._idle)
-        try:
-            if meddle is not None:
-                meddle(node, emulator)
-            await hand_in(loop, node, wanted)
-            await _wait_until_empty(loop, node, at_most)
-            report = emulator.control.report()
-            return Ended(
-                findings=emulator.control.findings(),
-                report=report,
-                open_copies=await node.store.open_count(),
-                took=timedelta(seconds=loop.time()),
-            )
-        finally:
-            await node.drain()
+    chosen = flow or USUAL[way]
+    async with running(loop, directory, prepared=prepared, flow=chosen, scenario=scenario, **settings) as world:
+        if messages is not None:
+            scale(world, messages)
+        if before is not None:
+            await before(world)
+        person = asyncio.create_task(meanwhile(world)) if meanwhile is not None else None
+        await world.crowd.hand_in(world.load)
+        await world.until_empty(at_most)
+        if person is not None:
+            # A person who is waited for in vain has found a fault, too.
+            await person
+        return await world.ended()
 
 
-def _way(wanted: Load) -> str:
-    return GRAPH if wanted.way == "graph" else SUBMISSION
-
-
-def _node(
-    loop: VirtualLoop,
-    directory: Path,
-    emulator: Emulator,
-    mailboxes: list[str] | None,
-    outbound: str,
-    cadence: Cadence | None,
-    expire_after: str,
-) -> Node:
-    host, _, port = emulator.submission.rpartition(":")
-    secret = directory / "secret"
-    secret.write_text(emulator.client_secret)
-    values = {
-        "tenant": emulator.tenant.id,
-        "client_id": emulator.client_id,
-        "secret": secret,
-        "authority": emulator.authority,
-        "ca": emulator.ca,
-        "host": host,
-        "port": port,
-        "mx_port": emulator.mx.rpartition(":")[2],
-        "graph": emulator.graph.removesuffix("/v1.0"),
-        "mailboxes": json.dumps(mailboxes or ["relay@contoso.example"]),
-    }
-    (directory / "posthouse.toml").write_text(NODE.format(expire_after=expire_after))
-    (directory / "flow.toml").write_text(FLOW.format(**values, outbound=outbound.format(**values)))
-    os.chmod(directory / "secret", 0o600)
-    return Node(load(directory), clock=loop.now, cadence=cadence or SELDOM)
-
-
-async def hand_in(loop: VirtualLoop, node: Node, wanted: Load) -> None:
-    """Let the devices send: each in a session of its own, at its times."""
-    span = read_duration(wanted.over).total_seconds()
-    shares: dict[int, list[int]] = {}
-    for number in range(wanted.messages):
-        shares.setdefault(number % max(1, wanted.devices), []).append(number)
-    start = loop.time()
-    async with asyncio.TaskGroup() as crowd:
-        for device, numbers in shares.items():
-            address = f"127.{1 + device // 250}.0.{1 + device % 250}"
-            crowd.create_task(_device(loop, node, wanted, numbers, address, start, span / max(1, wanted.messages)))
-
-
-async def _device(loop: VirtualLoop, node: Node, wanted: Load, numbers: list[int], address: str, start: float, every: float) -> None:
-    port = int(node.addresses.rpartition(":")[2])
-    reader = writer = None
-    for number in numbers:
-        pause = start + number * every - loop.time()
-        if pause > 0:
-            if writer is not None:
-                writer.close()
-                writer = None
-            await asyncio.sleep(pause)
-        if writer is None:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
-            await _expect(reader, b"220")
-            writer.write(b"EHLO device.contoso.example\r\n")
-            await _expect(reader, b"250")
-        assert reader is not None
-        sender = wanted.senders[number % len(wanted.senders)]
-        recipient = wanted.recipients[number % len(wanted.recipients)]
-        writer.write(f"MAIL FROM:<{sender}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n".encode())
-        for code in (b"250", b"250", b"354"):
-            await _expect(reader, code)
-        writer.write(_message(number, sender, recipient))
-        await _expect(reader, b"250")
-    if writer is not None:
-        writer.close()
-
-
-def _message(number: int, sender: str, recipient: str) -> bytes:
-    return (
-        f"From: {sender}\r\nTo: {recipient}\r\nSubject: Scan {number}\r\nDate: Mon, 23 Nov 2026 06:00:00 +0000\r\n"
-        f"Message-ID: <scan-{number}@device.contoso.example>\r\n\r\nPage {number}.\r\n.\r\n"
-    ).encode()
-
-
-async def _expect(reader: asyncio.StreamReader, code: bytes) -> None:
-    while True:
-        line = await reader.readline()
-        assert line.startswith(code), (code, line)
-        if line[3:4] == b" ":
-            return
-
-
-async def _wait_until_empty(loop: VirtualLoop, node: Node, at_most: timedelta) -> None:
-    until = at_most.total_seconds()
-    while loop.time() < until and await node.store.open_count():
-        await asyncio.sleep(min(60.0, until - loop.time()))
-
-
-async def open_copies(node: Node) -> list[str]:
-    """What still waits, for a failing test to show."""
-    return [f"{e.state} {e.recipient} {e.last_reply}" for e in await node.store.entries(QueueFilter())]
+def scale(world: World, messages: int) -> None:
+    """Play with another number of messages."""
+    scenario, replace = world.scenario, msgspec.structs.replace
+    world.emulator.control.scenario = replace(
+        scenario,
+        load=replace(scenario.load, messages=messages),
+        expect=replace(scenario.expect, delivered=messages),
+    )
