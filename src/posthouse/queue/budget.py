@@ -264,8 +264,9 @@ class Budgets:
             log.error("budget.not_moved", reason=str(error))
             return
         if to is None:
-            for charge in charges:
-                self._full.pop(charge.key, None)
+            # Ways with limits of their own may share a count.
+            keys = {charge.key for charge in charges}
+            self._full = {known: full for known, full in self._full.items() if known[0] not in keys}
 
 
 def _full(until: datetime, charge: Charge, now: datetime) -> NoRoom:

@@ -1,4 +1,4 @@
-"""The node dies at any moment: whatever it answered 250 for arrives; what may have arrived is looked for, not repeated."""
+"""The node dies at any moment: what it answered 250 for arrives, and what may have arrived is looked for first."""
 
 from __future__ import annotations
 
