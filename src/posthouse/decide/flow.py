@@ -102,9 +102,10 @@ class Flow(Settings):
             ("identity", self.identity),
             ("outbound", self.outbound),
             ("route", self.route),
+            ("tenant", self.tenant),
         )
         for kind, items in groups:
-            names = [item.name for item in items]
+            names = [item.name.lower() for item in items]
             yield from (f"{kind} {n!r} is defined twice" for n in sorted({n for n in names if names.count(n) > 1}))
 
     def _dangling(self) -> Iterator[str]:
@@ -126,3 +127,10 @@ class Flow(Settings):
                 )
             elif name is not None and (problem := unfit(outbound, identities[name])):
                 yield f"outbound {outbound.name!r}: {problem}"
+        named = {str(getattr(item, "tenant", None) or "").lower() for item in (*self.identity, *self.outbound)}
+        for tenant in self.tenant:
+            if tenant.name.lower() not in named:
+                yield (
+                    f"tenant {tenant.name!r} is named by no identity and no connector, so its limit counts for "
+                    f"nothing; known: {', '.join(sorted(named - {''})) or 'none'}"
+                )

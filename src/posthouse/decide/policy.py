@@ -138,8 +138,8 @@ class Policy:
 def _way(flow: Flow, connector: Outbound) -> Way:
     """Put a connector together with its identity and its tenant's limit."""
     identity = next((i for i in flow.identity if i.name == getattr(connector, "identity", None)), None)
-    named = getattr(connector, "tenant", None) or (identity.tenant if identity is not None else "")
-    tenant = next((t for t in flow.tenant if t.name == named), None)
+    named = (getattr(connector, "tenant", None) or (identity.tenant if identity is not None else "")).lower()
+    tenant = next((t for t in flow.tenant if t.name.lower() == named), None)
     external = None
     if tenant is not None:
         external = tenant.external_recipients_per_day or external_recipients_per_day(

@@ -137,3 +137,32 @@ def test_all_wrong_names_in_a_flow_are_told_at_once() -> None:
         )
     assert "'o' is defined twice" in str(caught.value)
     assert "'nowhere', which does not exist" in str(caught.value)
+
+
+def with_tenant(*names: str) -> Flow:
+    return Flow.model_validate(
+        {
+            "identity": [
+                {
+                    "name": "app",
+                    "kind": "client_secret",
+                    "tenant": "Contoso.example",
+                    "client_id": "c",
+                    "client_secret": "env:S",
+                }
+            ],
+            "tenant": [{"name": name, "external_recipients_per_day": 500} for name in names],
+            "outbound": [{"name": "out", "kind": "submission", "identity": "app", "mailboxes": "a@contoso.example"}],
+        }
+    )
+
+
+def test_the_limit_of_a_tenant_counts_however_its_name_is_written() -> None:
+    way = Policy(with_tenant("contoso.EXAMPLE")).ways["out"]
+    assert (way.tenant, way.external_per_day) == ("contoso.example", 500)
+
+
+@pytest.mark.parametrize("names", [("fabrikam.example",), ("contoso.example", "Contoso.Example")])
+def test_a_limit_that_would_count_for_nothing_is_refused(names: tuple[str, ...]) -> None:
+    with pytest.raises(ValidationError, match=r"counts for nothing|defined twice"):
+        with_tenant(*names)
