@@ -73,6 +73,7 @@ class Budgets:
         self.is_internal = is_internal
         self._on_pause, self._on_room = on_pause, on_room
         self._open: Counter[str] = Counter()
+        self._running: dict[int, Permit] = {}
         self._full: dict[tuple[str, int], tuple[datetime, int]] = {}
         self._slowed: dict[str, _Slowed] = {}
         self._turn: dict[str, int] = {}
@@ -105,7 +106,9 @@ class Budgets:
         most = way.limits.connections
         if most is not None and self._open[account] >= most:
             return NoRoom(wait=CONNECTION_WAIT, reason=f"{most} connections of {mailbox or way.name} are in use")
-        charges = tuple(self._at_its_pace(charge, account) for charge in way.charges(mailbox, recipients, external))
+        charges = tuple(
+            self._at_its_pace(charge, account, now) for charge in way.charges(mailbox, recipients, external)
+        )
         if known := [found for charge in charges if (found := self._known_full(charge, now)) is not None]:
             return max(known, key=lambda room: room.wait)
         self._open[account] += 1
@@ -119,7 +122,9 @@ class Budgets:
             self._open[account] -= 1
             raise
         if spent is None:
-            return Permit(way=way, mailbox=mailbox, charges=charges, taken_at=now)
+            permit = Permit(way=way, mailbox=mailbox, charges=charges, taken_at=now)
+            self._running[id(permit)] = permit
+            return permit
         self._open[account] -= 1
         charge, until = spent
         self._full[(charge.key, charge.limit)] = (until, charge.amount)
@@ -127,6 +132,7 @@ class Budgets:
 
     async def give_back(self, permit: Permit) -> None:
         """Nothing was attempted; see `queue.port.Budgeting`."""
+        self._running.pop(id(permit), None)
         self._open[permit.way.account(permit.mailbox)] -= 1
         await self._move(permit.charges, permit.taken_at, None)
         self._on_room()
@@ -135,6 +141,7 @@ class Budgets:
         """The attempt ended; see `queue.port.Budgeting`."""
         now, way = self._clock(), permit.way
         accounts, account = way.accounts(permit.mailbox), permit.way.account(permit.mailbox)
+        self._running.pop(id(permit), None)
         self._open[account] -= 1
         outcomes = [result.outcome for result in results]
         if not outcomes:
@@ -237,11 +244,15 @@ class Budgets:
         until, amount = self._full.get((charge.key, charge.limit), (now, 0))
         return _full(until, charge, now) if until > now and charge.amount >= amount else None
 
-    def _at_its_pace(self, charge: Charge, account: str) -> Charge:
-        factor = self.factor(account)
-        if factor >= 1.0 or charge.window > timedelta(hours=1):
-            return charge
-        return replace(charge, limit=max(charge.amount, int(charge.limit * factor)))
+    def _at_its_pace(self, charge: Charge, account: str, now: datetime) -> Charge:
+        factor = self.factor(account) if charge.window <= timedelta(hours=1) else 1.0
+        limit = charge.limit if factor >= 1.0 else max(charge.amount, int(charge.limit * factor))
+        return replace(charge, limit=limit - self._yet_to_count(charge, now))
+
+    def _yet_to_count(self, charge: Charge, now: datetime) -> int:
+        """What attempts that last longer than the window will use anew when they end."""
+        late = [permit for permit in self._running.values() if now - permit.taken_at >= charge.window]
+        return sum(taken.amount for permit in late for taken in permit.charges if taken.key == charge.key)
 
     async def _recover(self, accounts: Sequence[str], account: str, now: datetime) -> None:
         if mended := [rested for rested in accounts if rested in self.pauses]:

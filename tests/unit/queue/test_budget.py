@@ -297,3 +297,16 @@ async def test_what_graph_refuses_keeps_no_log_in_by_smtp_from_its_mailbox(desk:
     await desk.budgets.finish(permit, [AttemptResult(index=0, outcome=told, connector="graph")])
     assert isinstance(await desk.take(by_graph), NoRoom)
     assert isinstance(await desk.take(way()), Permit)
+
+
+async def test_an_attempt_that_outlasts_the_window_keeps_its_place_in_the_next(desk: Desk) -> None:
+    out = way()
+    slow = await desk.take(out)
+    assert isinstance(slow, Permit)
+    desk.now += timedelta(seconds=70)
+    assert (await desk.send_until_refused(out))[0] == 29
+    desk.now += timedelta(seconds=5)
+    await desk.budgets.finish(slow, [DELIVERED])
+    assert isinstance(await desk.take(out), NoRoom)
+    desk.now += timedelta(seconds=70)
+    assert (await desk.send_until_refused(out))[0] == 30
