@@ -69,7 +69,10 @@ class HttpClient:
         else:
             context = ssl.create_default_context()
             if ca is not None:
-                context.load_verify_locations(ca)
+                try:
+                    context.load_verify_locations(ca)
+                except OSError as error:
+                    raise OSError(f"the authorities in {ca} cannot be read: {error.strerror}") from error
             self._opener = build_opener(HTTPSHandler(context=context), _NoRedirect())
         self._timeout = timeout
 

@@ -19,8 +19,10 @@ from pathlib import Path
 from cryptography import x509
 
 from posthouse.decide.flow import Flow
+from posthouse.decide.identities import Certificate
 from posthouse.decide.outbound import Acs, Direct, Hve, Relay, Smarthost, Submission
 from posthouse.decide.policy import Policy
+from posthouse.deliver.assertions import CredentialProblem, read_key_pair
 from posthouse.deliver.secrets import Lookup, SecretOpener, SecretProblem
 from posthouse.deliver.worker import submission_host
 from posthouse.net.contexts import CertificateProblem, load_pair, server_context
@@ -91,6 +93,42 @@ def certificate_problems(configuration: Configuration) -> Iterator[Problem]:
             yield from _validity(connector.client_certificate, FLOW_FILE, key, now)
 
 
+async def identity_problems(flow: Flow, lookup: Lookup | None) -> list[Problem]:
+    """Certificates that identities log in with and cannot be used; an encrypted key waits for its passphrase."""
+    found: list[Problem] = []
+    for position, identity in enumerate(flow.identity):
+        if not isinstance(identity, Certificate):
+            continue
+        passphrase = None
+        if identity.passphrase is not None:
+            opened = await SecretOpener(lookup or _nothing).open(identity.passphrase)
+            if isinstance(opened, SecretProblem):
+                continue
+            passphrase = opened
+        pair = read_key_pair(identity.certificate, identity.key, passphrase)
+        if isinstance(pair, CredentialProblem):
+            found.append(Problem(file=FLOW_FILE, key=f"identity[{position}].certificate", message=pair.reason))
+    return found
+
+
+def authority_problems(flow: Flow) -> Iterator[Problem]:
+    """Files of further authorities that cannot be used: no token and no connection would come about."""
+    named: list[tuple[str, Path | None]] = []
+    named += [(f"identity[{position}].ca", getattr(known, "ca", None)) for position, known in enumerate(flow.identity)]
+    named += [(f"outbound[{position}].tls_ca", known.tls_ca) for position, known in enumerate(flow.outbound)]
+    for key, path in named:
+        if path is None:
+            continue
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except ssl.SSLError:
+            message = f"{path}: no certificate authority in PEM form was found"
+            yield Problem(file=FLOW_FILE, key=key, message=message)
+        except OSError as error:
+            message = f"{path} cannot be read: {(error.strerror or 'unknown').lower()}"
+            yield Problem(file=FLOW_FILE, key=key, message=message)
+
+
 def _validity(path: Path, file: str, key: str, now: datetime) -> Iterator[Problem]:
     certificate = x509.load_pem_x509_certificates(path.read_bytes())[0]
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
@@ -122,10 +160,7 @@ def secret_references(flow: Flow) -> Mapping[str, str]:
 async def secret_problems(flow: Flow, lookup: Lookup | None) -> list[Problem]:
     """References that cannot be opened; without `lookup` those to the store are left out."""
 
-    async def nothing(name: str) -> str | None:
-        return None
-
-    opener = SecretOpener(lookup or nothing)
+    opener = SecretOpener(lookup or _nothing)
     found: list[Problem] = []
     for key, reference in secret_references(flow).items():
         if reference.startswith("secret:") and lookup is None:
@@ -136,6 +171,10 @@ async def secret_problems(flow: Flow, lookup: Lookup | None) -> list[Problem]:
             hint = f"posthouse secret set {name}" if reference.startswith("secret:") else ""
             found.append(Problem(file=FLOW_FILE, key=key, message=opened.reason, hint=hint))
     return found
+
+
+async def _nothing(name: str) -> str | None:
+    return None
 
 
 def exposed_files(configuration: Configuration) -> Iterator[Problem]:
@@ -154,9 +193,18 @@ def exposed_files(configuration: Configuration) -> Iterator[Problem]:
             mode = path.stat().st_mode if path is not None else 0
         except OSError:
             continue
-        if path is not None and mode & 0o004:
+        if path is not None and mode & 0o004 and not (key.endswith(".certificate") and _is_public(path)):
             message = f"every user of this machine can read {path}"
             yield Problem(severity="warning", file=file, key=key, message=message, hint=f"chmod o-r {path}")
+
+
+def _is_public(path: Path) -> bool:
+    """A certificate in PEM form, without its key."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False
+    return b"-----BEGIN CERTIFICATE" in data and b"PRIVATE KEY" not in data
 
 
 def directory_problem(node: NodeSettings) -> Problem | None:

@@ -53,7 +53,7 @@ class Upstream:
 
 
 def read_upstream(url: str) -> Upstream | UpstreamRefused:
-    """Read one URL. Only ``emulator:`` looks at a file."""
+    """Read one URL. Files are only looked for, but for those of ``emulator:``."""
     if url == "mx":
         return Upstream(toml=_table({"name": "mx", "kind": "mx", "tls": "opportunistic"}))
     if url == "emulator" or url.startswith("emulator:"):
@@ -101,7 +101,7 @@ def _smarthost(parts: SplitResult, port: int | None) -> Upstream | UpstreamRefus
 
 def _microsoft365(parts: SplitResult, *, by_graph: bool = False) -> Upstream | UpstreamRefused:
     values = parse_qs(parts.query, keep_blank_values=True)
-    given = {key: found[-1] for key, found in values.items()}
+    given = _from_here({key: found[-1] for key, found in values.items()})
     allowed = {"sender", "client_id", "client_secret", "certificate", "password", "host", "port", "authority", "ca"}
     allowed |= {"cloud", "user", "graph"}
     unknown = sorted(set(given) - allowed)
@@ -158,6 +158,18 @@ def _identity(tenant: str, given: dict[str, str]) -> Upstream | UpstreamRefused:
         settings |= _authority(given)
     what = f"Password of {given['sender']}" if by_password else f"Client secret of application {given['client_id']}"
     return Upstream(toml=_table(settings, "identity"), secret=None if reference else name, prompt=what)
+
+
+def _from_here(given: dict[str, str]) -> dict[str, str]:
+    """Files that are named as they are reached from here; paths in the flow start at its own directory."""
+    found = dict(given)
+    for name in ("ca", "certificate", "client_secret", "password"):
+        value = given.get(name, "")
+        prefix = "file:" if name in {"client_secret", "password"} else ""
+        path = Path(value.removeprefix(prefix))
+        if value.startswith(prefix) and value != prefix and path.is_file():
+            found[name] = f"{prefix}{path.absolute()}"
+    return found
 
 
 def _authority(given: dict[str, str]) -> dict[str, object]:

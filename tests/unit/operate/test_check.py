@@ -128,3 +128,51 @@ def test_errors_of_the_files_are_json_as_well(place: Path, run: Run) -> None:
     (problem,) = report(run, place)["errors"]
     assert (problem["file"], problem["line"], problem["key"]) == ("flow.toml", 10, "outbound[0].port")
     assert (problem["found"], problem["expected"]) == ('"abc"', "a whole number from 1 to 65535")
+
+
+IDENTITY = """
+[[identity]]
+name = "app"
+kind = "certificate"
+tenant = "contoso.com"
+client_id = "1"
+certificate = "app.pem"
+
+[[outbound]]
+name = "microsoft365"
+kind = "submission"
+identity = "app"
+mailboxes = ["relay@contoso.com"]
+
+[[route]]
+name = "all"
+connectors = ["microsoft365"]
+"""
+
+
+def test_a_certificate_that_no_identity_can_log_in_with_is_named(place: Path, run: Run) -> None:
+    (place / "flow.toml").write_text(FLOW + IDENTITY)
+    assert f"{place / 'app.pem'} cannot be read: no such file" in messages(report(run, place)["errors"])
+
+
+def test_a_certificate_without_its_key_is_named_but_it_is_no_secret(place: Path, run: Run) -> None:
+    (place / "flow.toml").write_text(FLOW + IDENTITY)
+    trustme.CA().cert_pem.write_to_path(place / "app.pem")
+    (place / "app.pem").chmod(0o644)
+    found = report(run, place)
+    assert "app.pem holds no private key" in messages(found["errors"])
+    assert found["warnings"] == []
+
+
+@pytest.mark.parametrize("text", [None, "no certificate"])
+def test_a_file_of_authorities_that_cannot_be_used_is_named(place: Path, run: Run, text: str | None) -> None:
+    authorities = 'tls_ca = "ca.pem"\n\n[[route]]'
+    flow = FLOW + IDENTITY.replace('certificate = "app.pem"', 'certificate = "app.pem"\nca = "ca.pem"')
+    (place / "flow.toml").write_text(flow.replace("[[route]]", authorities))
+    if text is not None:
+        (place / "ca.pem").write_text(text)
+    said = messages(report(run, place)["errors"])
+    words = "cannot be read: no such file" if text is None else "no certificate authority in PEM form"
+    assert f"identity[0].ca: {place / 'ca.pem'}" in said
+    assert f"].tls_ca: {place / 'ca.pem'}" in said
+    assert words in said

@@ -125,3 +125,12 @@ def test_the_emulator_says_itself_where_it_listens(tmp_path: Path) -> None:
     assert (found["host"], found["port"], found["tls_ca"]) == ("127.0.0.1", 2587, "/e/ca.pem")
     assert found["identity.client_secret"] == "file:/e/client-secret"
     assert connector(f"emulator:{tmp_path}")["mailboxes"] == ["relay@contoso.example"]
+
+
+def test_files_are_named_as_they_are_reached_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "ca.pem").write_text("x")
+    found = connector("graph://contoso.com?sender=a@contoso.com&client_id=1&client_secret=file:secret&ca=ca.pem")
+    assert found["identity.client_secret"] == f"file:{tmp_path / 'secret'}"
+    assert found["identity.ca"] == found["tls_ca"] == str(tmp_path / "ca.pem")

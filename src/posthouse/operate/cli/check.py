@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from posthouse.decide.flow import Flow
+from posthouse.deliver.secrets import Lookup
 from posthouse.operate.cli.failure import FOUND_WRONG
 from posthouse.operate.cli.options import directory_option, installation_of, json_option
 from posthouse.operate.cli.output import print_json
@@ -65,8 +67,9 @@ def _look(installation: Installation, configuration: Configuration, *, online: b
     else:
         notes.append(f"the node runs (process {status.pid}); its ports and its store are in use by it:")
         notes += [f"  {known.address} in use by the running node, listener {known.name}" for known in status.listeners]
-        found += asyncio.run(checks.secret_problems(configuration.flow, None))
+        found += asyncio.run(_credentials(configuration.flow, None))
     found += checks.certificate_problems(configuration)
+    found += checks.authority_problems(configuration.flow)
     found += checks.exposed_files(configuration)
     if online:
         found += asyncio.run(checks.upstream_problems(configuration.flow))
@@ -89,13 +92,19 @@ def _status(directory: Path) -> NodeStatus | None:
     return None if isinstance(answer, Refusal) else answer
 
 
+async def _credentials(flow: Flow, lookup: Lookup | None) -> list[Problem]:
+    from posthouse.operate import checks
+
+    return [*await checks.secret_problems(flow, lookup), *await checks.identity_problems(flow, lookup)]
+
+
 def _store_problems(installation: Installation, configuration: Configuration) -> Sequence[Problem]:
     from posthouse.operate import checks
     from posthouse.store.sealing import SealBroken
 
     unwritable = checks.directory_problem(configuration.node)
     if unwritable is not None:
-        return (unwritable, *asyncio.run(checks.secret_problems(configuration.flow, None)))
+        return (unwritable, *asyncio.run(_credentials(configuration.flow, None)))
 
     async def look() -> list[Problem]:
         async with installation.offline(configuration) as parts:
@@ -105,7 +114,7 @@ def _store_problems(installation: Installation, configuration: Configuration) ->
                 return parts.sealer.open(sealed, f"secret:{name}").decode() if sealed is not None else None
 
             said = [Problem(message=f"the store: {sentence}") for sentence in await parts.store.check()]
-            return said + await checks.secret_problems(configuration.flow, lookup)
+            return said + await _credentials(configuration.flow, lookup)
 
     try:
         return asyncio.run(look())

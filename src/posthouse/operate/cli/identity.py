@@ -151,7 +151,8 @@ def _show_token(token: TokenView) -> None:
     suffix = "" if token.is_needed else " (no connector needs it)"
     if not token.ok:
         click.echo(f"{what}: {click.style('no token', fg='red')}{suffix}")
-        print_fields([("  Reason", token.problem), ("  Explained by", f"posthouse explain {token.code}")])
+        explained_by = f"posthouse explain {token.code}" if token.code.startswith("AADSTS") else ""
+        print_fields([("  Reason", token.problem), ("  Explained by", explained_by)])
         return
     click.echo(f"{what}: {click.style('token', fg='green')}{suffix}")
     print_fields(
@@ -183,7 +184,7 @@ def _note(view: IdentityView) -> str:
         parts.append(f"the end of the {view.ends} is known from: {view.ends_source}")
     if view.renewed_at is not None:
         parts.append(f"renewed {show_time(view.renewed_at)}")
-    elif view.ends_source:
+    elif view.ends_source and view.ends_at is None:
         parts.append(f"when it ends is not known: {view.ends_source}")
     if view.waits:
         parts.append(f"a new certificate waits for `posthouse identity rotate {view.name} --finish`")

@@ -28,16 +28,16 @@ def secret() -> None:
 def set_(ctx: click.Context, /, directory: Path, name: str, from_stdin: bool) -> None:
     """Keep a secret, in place of an older one of that name."""
     desk = desk_of(ctx, directory)
-    ask(desk, SECRET_SET, NewSecret(name=name, value=read_secret(name, from_stdin=from_stdin)))
+    ask(desk, SECRET_SET, NewSecret(name=name, value=read_secret(f"Secret {name}", from_stdin=from_stdin)))
     click.echo(f'Kept. The configuration refers to it as "secret:{name}".')
 
 
-def read_secret(name: str, *, from_stdin: bool) -> str:
+def read_secret(prompt: str, *, from_stdin: bool) -> str:
     """All of standard input without its last line end, or asked for on the terminal."""
     if from_stdin or not sys.stdin.isatty():
         value = sys.stdin.read().removesuffix("\n").removesuffix("\r")
     else:
-        value = click.prompt(f"Secret {name}", hide_input=True, err=True)
+        value = click.prompt(prompt, hide_input=True, err=True)
     if not value:
         raise CommandFailed("the secret is empty; nothing was changed")
     return value
