@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.store.conftest import OpenAs
 from tests.store.samples import (
     CANCELLED,
@@ -13,6 +15,7 @@ from tests.store.samples import (
     MINUTE,
     NOW,
     PENDING,
+    SESSION,
     letter,
     message_id,
     settlement,
@@ -151,3 +154,12 @@ async def test_due_lines_are_counted_and_the_next_time_is_known(store: Store) ->
     assert await store.next_due_at() == NOW
     await store.lease("b", now=NOW, until=NOW + MINUTE, limit=1)
     assert await store.next_due_at() == NOW + HOUR
+
+
+async def test_devices_take_turns_where_a_line_is_short_of_room(store: Store) -> None:
+    others = replace(SESSION, peer_ip="192.0.2.99")
+    for number in range(5):
+        await store.accept(taken(letter(number)))
+    await store.accept(taken(letter(9, session=others)))
+    leases = await store.lease("relay", now=NOW, until=NOW + HOUR, limit=3, is_fair=True)
+    assert message_id(9) in [lease.message.id for lease in leases]

@@ -61,7 +61,7 @@ class FairLeases:
     __slots__ = ("_by_sender", "_count")
 
     def __init__(self) -> None:
-        self._by_sender: dict[tuple[str, str], deque[Lease]] = {}
+        self._by_sender: dict[tuple[str, str, str], deque[Lease]] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -99,10 +99,13 @@ class FairLeases:
         self._count = 0
 
 
-def _sender(lease: Lease) -> tuple[str, str]:
-    """Whom a message is counted for: the device or program that brought it, under the sender it named."""
+def _sender(lease: Lease) -> tuple[str, str, str]:
+    """Whom a message is counted for: the device or program that brought it, under the sender it named.
+
+    A whole network may share one connector or account, and one sender; its devices differ by their addresses.
+    """
     session, sender = lease.message.session, lease.message.envelope.sender
-    return (str(session.principal or session.peer_ip), str(sender or ""))
+    return (str(session.principal), session.peer_ip, str(sender or ""))
 
 
 class Line:

@@ -11,15 +11,16 @@ SELECT json_group_array(message_id) FROM (
 )
 
 -- name: due_in_turns
+-- A sender is a device, by its address, under the name that it gives; $[7][2] of a message's facts is that address.
 SELECT json_group_array(json_array(message_id, who)) FROM (
     SELECT message_id, who FROM (
-        SELECT c.message_id, m.principal || ' ' || m.sender AS who,
-            row_number() OVER (
-                PARTITION BY m.principal, m.sender ORDER BY min(c.next_at), c.message_id
-            ) AS turn
-        FROM copy c JOIN message m ON m.id = c.message_id
-        WHERE c.state = 1 AND c.state < 10 AND c.hop = :hop AND c.next_at <= :now
-        GROUP BY c.message_id
+        SELECT message_id, who, row_number() OVER (PARTITION BY who ORDER BY due_at, message_id) AS turn FROM (
+            SELECT c.message_id, min(c.next_at) AS due_at,
+                m.principal || ' ' || (m.facts ->> '$[7][2]') || ' ' || m.sender AS who
+            FROM copy c JOIN message m ON m.id = c.message_id
+            WHERE c.state = 1 AND c.state < 10 AND c.hop = :hop AND c.next_at <= :now
+            GROUP BY c.message_id
+        )
     )
     ORDER BY turn, who <= :last, who LIMIT :limit
 )
