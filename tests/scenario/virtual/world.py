@@ -32,7 +32,7 @@ from posthouse.store.port import QueueFilter
 
 RELAY = "relay@contoso.example"
 SELDOM = Cadence(due=30, room=1800, expire=300, verify=30, retire=21600)
-RARELY = Cadence(due=120, room=86400, expire=3600, verify=60, retire=86400)
+RARELY = Cadence(due=300, room=86400, expire=3600, verify=300, retire=86400)
 """What nobody watches need not be looked at every second of a virtual day."""
 
 
