@@ -15,10 +15,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from posthouse.decide.outbound import Outbound, Smarthost
 from posthouse.deliver.failure import SessionFailure
-from posthouse.deliver.login import Login, LoginSource, TokenLogin, exchange_for
+from posthouse.deliver.login import Login, LoginSource, TokenLogin, exchange_for, without_secret
 from posthouse.deliver.patience import Patience
 from posthouse.deliver.smtp import Session, SessionLog
 from posthouse.deliver.target import Target
@@ -196,7 +197,7 @@ class Dialer:
             refused |= {exchange.mechanism}
         if isinstance(login, TokenLogin) and failure.reply is not None and failure.reply.is_permanent:
             login.forget()
-        return failure
+        return _without_secret(failure, login)
 
 
 def _trace_detail(session: Session) -> Detail:
@@ -217,6 +218,13 @@ def _failure(stage: Stage, answer: Answered | Ended) -> SessionFailure | None:
     if answer.reply.is_positive:
         return None
     return SessionFailure(stage, answer.detail, answer.reply)
+
+
+def _without_secret(failure: SessionFailure, login: Login) -> SessionFailure:
+    reply = failure.reply
+    if reply is not None:
+        reply = replace(reply, lines=tuple(without_secret(login, line) for line in reply.lines))
+    return replace(failure, cause=without_secret(login, failure.cause), reply=reply)
 
 
 def _is_refused_login(failure: SessionFailure) -> bool:

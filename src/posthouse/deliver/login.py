@@ -9,6 +9,8 @@ Leaves to others: opening secrets (``deliver.secrets``), fetching tokens (``deli
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -52,8 +54,28 @@ class CertificateLogin:
 
 
 Login = PasswordLogin | TokenLogin | CertificateLogin
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{4,}={0,2}")
+
 LoginSource = Callable[[str], Awaitable[Login | SessionFailure | None]]
 """Given the mailbox that sends, or an empty name."""
+
+
+def without_secret(login: Login, text: str) -> str:
+    """What a server said of a log-in, in case it repeats what it was told, in the clear or in base64."""
+    match login:
+        case PasswordLogin(password=secret) | TokenLogin(token=secret):
+            told = secret.reveal()
+        case _:
+            return text
+
+    def masked(found: re.Match[str]) -> str:
+        try:
+            decoded = base64.b64decode(found[0] + "=" * (-len(found[0]) % 4))
+        except ValueError:
+            return found[0]
+        return "***" if told.encode() in decoded else found[0]
+
+    return _BASE64.sub(masked, text.replace(told, "***")) if told else text
 
 
 def exchange_for(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -295,3 +296,24 @@ async def test_the_protocol_log_tells_the_session_without_the_password(make_work
     assert "> RCPT TO:<b@y.example>" in text and "< 250 2.0.0 Queued" in text
     assert "A line." not in text
     assert SECRETS["relay"] not in text and "aHVudGVyMi1wbGFudGVk" not in text
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+async def test_a_server_that_repeats_a_log_in_makes_nobody_read_it(make_worker: MakeWorker, mechanism: str) -> None:
+    said: list[str] = []
+
+    def refuse(text: str) -> bytes:
+        said.append(text)
+        told = text.split()[-1].encode()
+        return b"535 5.7.8 " + told + b" is not " + base64.b64decode(told).replace(b"\0", b" ") + b"\r\n"
+
+    def ask(text: str) -> bytes:
+        return refuse(text) if mechanism == "PLAIN" else b"535 5.7.8 no " + SECRETS["relay"].encode() + b"\r\n"
+
+    script = Script(keywords=(f"AUTH {mechanism}",), on={"AUTH": ask})
+    async with ScriptedServer(script) as server:
+        result = await one(make_worker(), smarthost(server.port, tls="none", auth=AUTH))
+    assert isinstance(result.outcome, Deferred) and result.outcome.reply is not None
+    assert "***" in str(result.outcome.reply) and result.outcome.reply.code == 535
+    assert SECRETS["relay"] not in repr(result)
+    assert all(text.split()[-1] not in repr(result) for text in said)
