@@ -31,6 +31,8 @@ log = structlog.get_logger()
 
 REST = timedelta(minutes=15)
 """A mailbox whose log-in was refused rests for this long where the reply asks for nothing else."""
+WORTH_TELLING = timedelta(minutes=10)
+"""A shorter rest is how the limits work, and nobody need be told."""
 LONGEST_REST = timedelta(days=365)
 """What `NoRoom` says where a person has to act first."""
 CONNECTION_WAIT = timedelta(seconds=1)
@@ -66,7 +68,7 @@ class Budgets:
         Args:
             store: Keeps counts and pauses.
             is_internal: Tells accepted domains.
-            on_pause: Told when an account has to rest until a person acted, or for a refused log-in.
+            on_pause: Told when an account has to rest until a person acts, or for long.
             on_room: Told when a connection is free or a pause has ended.
         """
         self._store, self._clock = store, clock
@@ -187,7 +189,8 @@ class Budgets:
             log.error("budget.pause_not_kept", account=account, reason=str(error))
         if known is None or (known.until is None) != (until is None):
             log.warning("budget.paused", account=account, until=str(until or "a person acts"), reason=reason)
-            self._on_pause(pause)
+            if until is None or until - now >= WORTH_TELLING:
+                self._on_pause(pause)
 
     async def resume(self, accounts: Collection[str] | None = None) -> list[str]:
         """End pauses: of these accounts, or of all. Returns whose ended."""

@@ -230,6 +230,7 @@ async def test_told_to_slow_down_it_slows_down_and_recovers(desk: Desk) -> None:
     )
     await desk.budgets.finish(permit, [AttemptResult(index=0, outcome=told, connector="m365")])
     assert isinstance(await desk.take(out), NoRoom)
+    assert desk.told == []
     desk.now += timedelta(minutes=2)
     sent, _ = await desk.send_until_refused(out)
     assert 15 <= sent < 20
