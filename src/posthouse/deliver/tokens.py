@@ -36,6 +36,8 @@ RENEW_SECONDS = 900.0
 """A token is renewed when it ends within this time."""
 LAST_SECONDS = 60.0
 """An old token serves until this long before its end where it cannot be renewed."""
+LONGEST_ANSWER_SECONDS = 90.0
+"""For discovery and token together."""
 REMEMBER_REFUSAL_SECONDS = 30.0
 
 
@@ -162,7 +164,11 @@ class TokenSource:
         if isinstance(asked, TokenProblem):
             self.fetched[(identity.name, purpose)] = Fetched(at=at, problem=asked)
             return asked, 0.0
-        answer = await asyncio.to_thread(self._ask, asked)
+        try:
+            # Each read has its own bound; an authority that trickles must not hold all who ask for a token.
+            answer = await asyncio.wait_for(asyncio.to_thread(self._ask, asked), LONGEST_ANSWER_SECONDS)
+        except TimeoutError:
+            answer = {"error": "timeout", "error_description": f"no answer within {LONGEST_ANSWER_SECONDS:g} s"}
         result, seconds = read_answer(asked, answer)
         if isinstance(result, TokenProblem):
             self.fetched[(identity.name, purpose)] = Fetched(at=at, problem=result)

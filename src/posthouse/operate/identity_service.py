@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -52,6 +53,7 @@ from posthouse.store.port import QueueFilter, Store
 _PURPOSES: tuple[Purpose, ...] = ("smtp", "graph")
 _MAX_RESPONSE = 20
 
+_REDIRECT = re.compile(r"http://localhost(:\d{1,5})?(/[A-Za-z0-9/_-]*)?")
 
 class IdentityService:
     """Who Posthouse is where it has to log in.
@@ -84,7 +86,7 @@ class IdentityService:
         identity = self._person(request.name)
         if isinstance(identity, Refusal):
             return identity
-        if identity.kind == "authorization_code" and not request.redirect.startswith("http://localhost"):
+        if identity.kind == "authorization_code" and not _REDIRECT.fullmatch(request.redirect):
             return Refusal(code="invalid", message="the browser comes back to http://localhost, with any port")
         purpose = request.purpose or purposes_of(self._identities.flow(), identity.name)[0]
         begun = await self._identities.sign_in.begin(identity, purpose, request.redirect)

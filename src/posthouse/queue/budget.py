@@ -219,6 +219,9 @@ class Budgets:
         now = self._clock()
         await self._store.forget_budgets(now - KEEP_COUNTS)
         self._full = {key: known for key, known in self._full.items() if known[0] > now}
+        for pause in [p for p in self.pauses.values() if p.until is not None and p.until < now - KEEP_COUNTS]:
+            await self._store.remove_pause(pause.account)
+            del self.pauses[pause.account]
         self._open = Counter({account: count for account, count in self._open.items() if count})
 
     def factor(self, account: str) -> float:

@@ -311,3 +311,11 @@ async def test_an_attempt_that_outlasts_the_window_keeps_its_place_in_the_next(d
     assert isinstance(await desk.take(out), NoRoom)
     desk.now += timedelta(seconds=70)
     assert (await desk.send_until_refused(out))[0] == 30
+
+
+async def test_pauses_that_are_long_over_are_forgotten(desk: Desk) -> None:
+    await desk.budgets.pause("mailbox:invented@contoso.example", desk.now + timedelta(hours=1), "no such mailbox")
+    await desk.budgets.pause("mailbox:locked@contoso.example", None, "the account is locked")
+    desk.now += timedelta(days=3)
+    await desk.budgets.forget_old()
+    assert [pause.account for pause in await desk.store.pauses()] == ["mailbox:locked@contoso.example"]
