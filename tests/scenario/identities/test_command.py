@@ -301,7 +301,10 @@ def test_a_refused_identity_rests_until_somebody_resumes_it(place: Path, emulato
         (pause,) = ask(place, "identity", "list")["pauses"]
         assert pause["account"] == "identity:app" and "AADSTS7000215" in pause["reason"]
         assert identities(place)["app"]["state"] == "paused"
-        assert "identity:app rests until" in run(place, "identity", "list").output
+        said = run(place, "identity", "list").output
+        assert "identity:app rests until" in said and said.count("AADSTS7000215") == 1
+        assert "Who must act: the Entra administrator of your organisation" in said
+        assert "Who must act: the Entra administrator of your organisation" in run(place, "status").output
         metrics = run(place, "metrics").output
         assert f'posthouse_identity_paused{{account="{pause["account"]}"}} 1.0' in metrics
         assert 'posthouse_credential_expires_timestamp_seconds{identity="app"}' in metrics

@@ -118,6 +118,11 @@ def test_the_list_names_every_entry(run: Run) -> None:
     assert [entry["id"] for entry in listed] == [entry.id for entry in catalogue()]
 
 
+def test_a_file_that_is_not_there_is_no_reply(run: Run) -> None:
+    done = run("explain", "report-of-monday.eml")
+    assert done.exit_code == 1 and "there is no file report-of-monday.eml" in done.output
+
+
 def test_the_page_of_all_replies_is_what_the_catalogue_says() -> None:
     page = Path(__file__).parents[3] / "docs" / "reference" / "replies.md"
     assert page.read_text("utf-8") == catalogue_page(), (

@@ -133,6 +133,6 @@ def _print(report: Report, directory: Path) -> None:
         click.echo(note)
     if report.errors:
         count = len(report.errors)
-        click.echo(f"{directory}: {count} error{'s' if count > 1 else ''}; the node would not start.")
+        click.echo(f"{directory}: {count} error{'s' if count > 1 else ''} to mend before mail can flow.")
     else:
         click.echo(f"{directory}: all is well." if not report.warnings else f"{directory}: usable, with warnings.")

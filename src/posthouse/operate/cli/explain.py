@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from posthouse.operate.cli.failure import CommandFailed
 from posthouse.operate.cli.options import json_option
 from posthouse.operate.cli.output import Row, print_json, print_table, printable, wrapped
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_OCTETS = 5_000_000
 UNKNOWN = 1
+_NAME_OF_FILE = re.compile(r"\S+\.(?:eml|msg|txt|log)|\.{0,2}/\S*")
 
 
 @click.command(epilog='Example: posthouse explain "535 5.7.3 Authentication unsuccessful"')
@@ -54,6 +57,8 @@ def _input(words: tuple[str, ...]) -> bytes:
     if len(words) == 1 and _is_file(text):
         with Path(text).open("rb") as file:
             return file.read(MAX_OCTETS)
+    if len(words) == 1 and _NAME_OF_FILE.fullmatch(text):
+        raise CommandFailed(f"there is no file {printable(text)}")
     return text.encode("utf-8", "surrogateescape")[:MAX_OCTETS]
 
 

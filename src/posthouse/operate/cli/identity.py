@@ -11,6 +11,7 @@ from posthouse.operate.cli.failure import FOUND_WRONG, ask
 from posthouse.operate.cli.identity_login import login
 from posthouse.operate.cli.options import desk_of, directory_option, json_option
 from posthouse.operate.cli.output import Row, print_fields, print_json, print_table, show_time, wrapped
+from posthouse.operate.explanation import explanation_of
 from posthouse.operate.identity_shapes import IdentityView, ResumeRequest, RotateRequest, Step, TokenView
 from posthouse.operate.operations import (
     IDENTITY_LIST,
@@ -51,8 +52,13 @@ def list_(ctx: click.Context, /, directory: Path, as_json: bool) -> None:
         for view in found.identities
     ]
     print_table(("IDENTITY", "KIND", "TENANT", "USED BY", "STATE", "ENDS"), rows, flexible=2)
+    shown = {f"identity:{view.name}" for view in found.identities if view.state == "paused"}
     for pause in found.pauses:
-        click.echo(f"{pause.account} rests {_until(pause.until)}: {pause.reason}")
+        reason = "" if pause.account in shown else f": {pause.reason}"
+        click.echo(f"{pause.account} rests {_until(pause.until)}{reason}")
+        known = explanation_of(pause.reply) or explanation_of(pause.reason)
+        advice = [("  Who must act", known.who_in_words), ("  What to do", known.remedy)] if known is not None else []
+        print_fields([*advice, ("  Then", f"posthouse identity resume {pause.account.partition(':')[2]}")])
 
 
 @identity.command(epilog="Example: posthouse identity test contoso")
@@ -184,7 +190,7 @@ def _note(view: IdentityView) -> str:
         parts.append(f"the end of the {view.ends} is known from: {view.ends_source}")
     if view.renewed_at is not None:
         parts.append(f"renewed {show_time(view.renewed_at)}")
-    elif view.ends_source and view.ends_at is None:
+    elif view.ends_source and view.ends_at is None and view.state != "not_signed_in":
         parts.append(f"when it ends is not known: {view.ends_source}")
     if view.waits:
         parts.append(f"a new certificate waits for `posthouse identity rotate {view.name} --finish`")

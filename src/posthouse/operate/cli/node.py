@@ -11,6 +11,7 @@ import click
 from posthouse.operate.cli.failure import CommandFailed, ask
 from posthouse.operate.cli.options import directory_option, installation_of, json_option
 from posthouse.operate.cli.output import Row, print_fields, print_json, print_table, show_length
+from posthouse.operate.explanation import explanation_of
 
 if TYPE_CHECKING:
     from posthouse.operate.desk import NodeDesk
@@ -51,6 +52,8 @@ def status(ctx: click.Context, /, directory: Path, as_json: bool) -> None:
     )
     for warning in found.warnings:
         click.echo(f"Warning: {warning}")
+        if (known := explanation_of(warning)) is not None:
+            click.echo(f"  Who must act: {known.who_in_words}; what to do: posthouse explain {known.id}")
     click.echo()
     rows = [Row((known.name, known.address, known.tls, str(known.connections))) for known in found.listeners]
     print_table(("LISTENER", "ADDRESS", "TLS", "CONNECTIONS"), rows, flexible=0)

@@ -189,9 +189,12 @@ def _why(copy: QueueRow) -> str:
 
 
 def _explained(waiting: QueueRow | HopRow) -> str:
-    """What a known reply means stands before its words."""
+    """What a known reply means stands before its words, who must act behind them."""
     known = waiting.explanation
-    return f"{known.title} ({waiting.why})" if known is not None else waiting.why
+    if known is None:
+        return waiting.why
+    what = waiting.why if waiting.why.startswith(known.title) else f"{known.title} ({waiting.why})"
+    return f"{what}; who must act: {known.who_in_words}"
 
 
 def _add_action(action: Action, summary: str, done: str) -> None:
