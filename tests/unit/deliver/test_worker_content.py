@@ -10,6 +10,7 @@ import pytest
 from tests.unit.deliver.jobs import MakeWorker, message, one, smarthost
 from tests.unit.deliver.scripted import Fault, Script, ScriptedServer
 
+from posthouse.deliver.patience import Patience
 from posthouse.mail.address import Address
 from posthouse.mail.envelope import Body, Notify, Recipient
 from posthouse.mail.message import SpooledContent
@@ -35,7 +36,7 @@ async def test_spooled_content_arrives_behind_its_prefix(
     body = b"Subject: x\r\n\r\n" + b".dots\r\n..and more\r\n" * 50_000
     async with ScriptedServer(Script(keywords=keywords)) as server:
         letter = message(content=spool(tmp_path, body))
-        assert isinstance((await one(make_worker(), smarthost(server.port), letter)).outcome, Delivered)
+        assert isinstance((await one(make_worker(Patience()), smarthost(server.port), letter)).outcome, Delivered)
     assert server.messages[0][2] == b"Received: by me\r\n" + body
 
 
