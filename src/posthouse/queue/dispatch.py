@@ -30,6 +30,7 @@ from posthouse.queue.attempt import attempt, permitted
 from posthouse.queue.lines import Gate, Line
 from posthouse.queue.plan import plan_job
 from posthouse.queue.port import Budgeting, Deliverer, NoRoom
+from posthouse.queue.recover import note_start
 from posthouse.queue.schedule import RetryPlan
 from posthouse.queue.settings import Cadence, QueueSettings
 from posthouse.queue.settle import Settler
@@ -253,13 +254,18 @@ class Dispatcher:
             self._rest(line, job)
             return
         line.waits_for = ""
+        await note_start(job, self._store, self._clock())
         results = await attempt(job, self._deliverer)
         self._note_hop(line, results)
         await self._settler.settle(job.lease, results)
 
     def _put_back(self, line: Line, lease: Lease) -> None:
-        line.put_back(lease)
         self._held[lease.message.id] += 1
+        if self._stopping or self._is_frozen:
+            # An operator acts at this moment, or the node stops: nothing is kept in memory.
+            self._spawn(self._give_back([lease]))
+            return
+        line.put_back(lease)
         self._in_memory += 1
         self._in_memory_octets += lease.message.content.size_octets
 

@@ -39,6 +39,7 @@ from posthouse.queue.control import QueueLevers
 from posthouse.queue.dispatch import Dispatcher
 from posthouse.queue.guard import Guard
 from posthouse.queue.intake import Intake
+from posthouse.queue.recover import recover
 from posthouse.queue.settings import Cadence
 from posthouse.queue.settle import Settler
 from posthouse.queue.sweep import reroute
@@ -219,6 +220,8 @@ class Node:
     async def start(self) -> None:
         """Open the store, take back leases, open the doors, begin to deliver."""
         await self.store.open()
+        if unknown := await recover(self.store, self._policy.ways, self._clock()):
+            log.warning("node.attempts_cut_short", copies=unknown)
         returned = await self.store.return_leases(owner=NODE, now=self._clock())
         if returned:
             log.info("node.leases_taken_back", copies=returned)
