@@ -200,4 +200,5 @@ def _said(error: BaseException) -> str:
         if words is not None:
             return words[0]
         behind = behind.__context__
-    return str(error.reason if isinstance(error, URLError) else error)
+    cause = error.reason if isinstance(error, URLError) else error
+    return (cause.strerror if isinstance(cause, OSError) else None) or str(cause)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from posthouse.microsoft.excerpt import MAX_TEXT, Finding, findings
-from posthouse.microsoft.replies import Entry, Retry, entry_named, find
+from posthouse.microsoft.replies import Entry, Retry, catalogue, entry_named, find
 from posthouse.operate.explanation_shapes import Explained, ReplyExplanation, ReplyFinding
 from posthouse.wire.report import ReportedRecipient, read_report
 from posthouse.wire.status import status_words
@@ -41,6 +41,12 @@ def explanation_of(text: str) -> ReplyExplanation | None:
     """What one reply means, or None."""
     match = find(text) if text else None
     return describe_entry(match.entry) if match is not None else None
+
+
+def explanation_in(sentence: str) -> ReplyExplanation | None:
+    """What the reply in a sentence of ours means: its words stand there, or the title of what is known about it."""
+    by_title = max((e for e in catalogue() if e.title in sentence), key=lambda e: len(e.title), default=None)
+    return explanation_of(sentence) or (describe_entry(by_title) if by_title is not None else None)
 
 
 def explanation_named(name: str) -> ReplyExplanation | None:

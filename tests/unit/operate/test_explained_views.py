@@ -14,6 +14,8 @@ import pytest
 from tests.unit.operate.conftest import FLOW, NODE
 from tests.unit.operate.test_running_node import ask, command, process, started
 
+from posthouse.operate.explanation import explanation_in
+
 REFUSAL = b"550 5.7.64 TenantAttribution; Relay Access Denied [VE1EUR01FT034.eop-EUR01.prod.protection.outlook.com]\r\n"
 TITLE = "No connector of the tenant matches us, so relaying is denied"
 LIMIT_SECONDS = 30.0
@@ -77,3 +79,9 @@ def test_the_trace_explains_a_refusal(refused: tuple[Path, str]) -> None:
     assert f"meaning: {TITLE}." in shown
     assert "who must act: the Exchange administrator of your organisation; Put our public address" in shown
     assert shown.count("posthouse explain connector-not-matched") == 1
+
+
+def test_a_sentence_of_ours_is_explained_by_the_title_in_it() -> None:
+    known = explanation_in("relay@contoso.example rests: SMTP AUTH is switched off for the whole tenant")
+    assert known is not None and known.id == "smtp-auth-off-tenant"
+    assert explanation_in("the clock of this machine jumped") is None

@@ -11,7 +11,7 @@ from posthouse.operate.cli.failure import FOUND_WRONG, ask
 from posthouse.operate.cli.identity_login import login
 from posthouse.operate.cli.options import desk_of, directory_option, json_option
 from posthouse.operate.cli.output import Row, print_fields, print_json, print_table, show_time, wrapped
-from posthouse.operate.explanation import explanation_of
+from posthouse.operate.explanation import explanation_in, explanation_of
 from posthouse.operate.identity_shapes import IdentityView, ResumeRequest, RotateRequest, Step, TokenView
 from posthouse.operate.operations import (
     IDENTITY_LIST,
@@ -56,7 +56,7 @@ def list_(ctx: click.Context, /, directory: Path, as_json: bool) -> None:
     for pause in found.pauses:
         reason = "" if pause.account in shown else f": {pause.reason}"
         click.echo(f"{pause.account} rests {_until(pause.until)}{reason}")
-        known = explanation_of(pause.reply) or explanation_of(pause.reason)
+        known = explanation_of(pause.reply) or explanation_in(pause.reason)
         advice = [("  Who must act", known.who_in_words), ("  What to do", known.remedy)] if known is not None else []
         print_fields([*advice, ("  Then", f"posthouse identity resume {pause.account.partition(':')[2]}")])
 

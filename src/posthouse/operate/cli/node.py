@@ -11,7 +11,7 @@ import click
 from posthouse.operate.cli.failure import CommandFailed, ask
 from posthouse.operate.cli.options import directory_option, installation_of, json_option
 from posthouse.operate.cli.output import Row, print_fields, print_json, print_table, show_length
-from posthouse.operate.explanation import explanation_of
+from posthouse.operate.explanation import explanation_in
 
 if TYPE_CHECKING:
     from posthouse.operate.desk import NodeDesk
@@ -52,7 +52,7 @@ def status(ctx: click.Context, /, directory: Path, as_json: bool) -> None:
     )
     for warning in found.warnings:
         click.echo(f"Warning: {warning}")
-        if (known := explanation_of(warning)) is not None:
+        if (known := explanation_in(warning)) is not None:
             click.echo(f"  Who must act: {known.who_in_words}; what to do: posthouse explain {known.id}")
     click.echo()
     rows = [Row((known.name, known.address, known.tls, str(known.connections))) for known in found.listeners]
