@@ -55,6 +55,7 @@ _MAX_RESPONSE = 20
 
 _REDIRECT = re.compile(r"http://localhost(:\d{1,5})?(/[A-Za-z0-9/_-]*)?")
 
+
 class IdentityService:
     """Who Posthouse is where it has to log in.
 
