@@ -7,6 +7,7 @@ with `m365emu ready` and then serves until SIGTERM or SIGINT. Every option can c
 """
 
 import asyncio
+import errno
 import logging
 import signal
 import sys
@@ -111,6 +112,9 @@ def run(
             read_scenario(scenario, emulator.tenant)
         asyncio.run(_run(emulator))
     except (OSError, TenantError, ScenarioError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            hint = "is another emulator running? Port 0 takes a free one: --submission 127.0.0.1:0"
+            give_up(f"{error.strerror}; {hint}")
         give_up(error)
 
 

@@ -12,12 +12,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 
 import click
 import msgspec
 
 from m365emu.endpoints import read_endpoints
+from m365emu.faults import Stage
 from m365emu.fidelity import FLAGS, as_markdown, read_fidelity
 from m365emu.scenario import read_duration, scenario_names, scenario_title
 
@@ -63,7 +64,9 @@ def call(directory: Path, url: str, method: str, path: str, body: object = None)
     try:
         base = url or read_endpoints(directory)["inbox"]
     except (OSError, ValueError, KeyError) as error:
-        raise Unreachable(f"{directory}: no running emulator is known there") from error
+        raise Unreachable(
+            f"{directory}: no running emulator is known there; start it: m365emu run --dir {directory}"
+        ) from error
     data = None if body is None else msgspec.json.encode(body)
     request = urllib.request.Request(
         base.rstrip("/") + path, data=data, method=method, headers={"Content-Type": "application/json"}
@@ -202,7 +205,7 @@ def clock_speed(directory: Path, url: str, factor: float) -> None:
 
 @click.command()
 @_remote
-@click.argument("stage")
+@click.argument("stage", type=click.Choice((*get_args(Stage), "clear")), metavar="STAGE")
 @click.option("--reply", help='What is said, for example "451 4.7.0 Try again"; without it the connection is cut.')
 @click.option("--count", type=int, default=1, show_default=True, help="How many times.")
 @click.option("--skip", type=int, default=0, help="How many pass unharmed first.")

@@ -272,6 +272,7 @@ def test_the_shell_learns_the_addresses(served: Path) -> None:
     assert {"M365_SUBMISSION", "M365_MX", "M365_AUTHORITY", "M365_GRAPH", "M365_INBOX", "M365_CA"} <= names
     assert {"M365_CLIENT_ID", "M365_CLIENT_SECRET_FILE", "M365_PUBLIC_CLIENT_ID", "M365_APP_CERTIFICATE"} <= names
     assert "no running emulator" in shell(served / "elsewhere", "env", "--wait", "0", code=1)
+    assert "end-of-data" in shell(served, "fault", "end-of-date", code=2)
 
 
 def test_the_shell_moves_the_clock_and_orders_faults(served: Path) -> None:
