@@ -117,8 +117,9 @@ class Worker:
                 permit = await self._permit(job, way, left)
                 unused = None if permit is unused else unused
                 if isinstance(permit, NoRoom):
-                    refused = _no_room(way, left, permit)
-                    results |= {index: r for index, r in refused.items() if index not in results}
+                    for index, result in _no_room(way, left, permit).items():
+                        if _rather_waits(results.get(index), way, permit):
+                            results[index] = _with_detail(result, tried=tried) if tried else result
                     tried = [*tried, f"{way.name}: {permit.reason}"]
                     continue
                 carried = await self._carry_whatever_comes(way, permit, message, left, until)
@@ -251,6 +252,20 @@ def submission_host(way: Way) -> str:
 def _no_room(way: Way, waiting: Sequence[Waiting], room: NoRoom) -> dict[int, AttemptResult]:
     outcome = Deferred(reason=room.reason, scope=Scope.MAILBOX, retry_after=room.wait)
     return {w.index: AttemptResult(index=w.index, outcome=outcome, connector=way.name) for w in waiting}
+
+
+def _rather_waits(known: AttemptResult | None, way: Way, room: NoRoom) -> bool:
+    """Whether a copy waits for the room of this way, whatever an earlier one said.
+
+    A way that has room soon is better than one that refuses for an hour, and a refusal is final only where no other way
+    is left.
+    """
+    if known is None or isinstance(known.outcome, Failed):
+        return True
+    if not isinstance(known.outcome, Deferred) or room.wait > way.connector.failover_after:
+        return False
+    after = known.outcome.retry_after
+    return after is None or room.wait < after
 
 
 def _said(outcome: Outcome) -> str:

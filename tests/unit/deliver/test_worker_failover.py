@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
-from tests.unit.deliver.jobs import MakeWorker, job, message, one, smarthost
+from tests.unit.deliver.jobs import MakeWorker, Unlimited, job, message, one, smarthost
 from tests.unit.deliver.scripted import Answer, Fault, Script, ScriptedServer
 
+from posthouse.decide.outbound import Submission
+from posthouse.decide.ways import Way
 from posthouse.deliver.patience import Patience
-from posthouse.mail.outcome import Deferred, Delivered, Failed, Unknown
+from posthouse.mail.address import Address
+from posthouse.mail.message import Waiting
+from posthouse.mail.outcome import AttemptResult, Deferred, Delivered, Failed, Scope, Unknown
+from posthouse.queue.port import NoRoom, Permit
 
 MOVES_ON: list[tuple[str, Script]] = [
     ("refused in the greeting", Script(greeting=b"554 no\r\n")),
@@ -164,3 +171,45 @@ async def test_a_fault_of_ours_at_the_second_way_takes_no_delivery_back(make_wor
         letter = message(["b@y.example", "c@y.example"])
         results = await make_worker(open_log=open_log).deliver(job(letter, *connectors))
     assert [type(r.outcome) for r in results] == [Delivered, Deferred]
+
+
+class Full(Unlimited):
+    """Budgets without room for a while."""
+
+    def __init__(self, wait: timedelta) -> None:
+        self.wait = wait
+
+    async def take(self, way: Way, sender: Address | None, waiting: Sequence[Waiting]) -> Permit | NoRoom:
+        return NoRoom(wait=self.wait, reason="3 connections are in use")
+
+
+async def refused_first_and_full_then(make_worker: MakeWorker, reply: bytes, wait: timedelta) -> AttemptResult:
+    async with ScriptedServer(Script(on={"RCPT": reply})) as first:
+        second = Submission(name="second", identity="app", mailboxes=("relay@x.example",))
+        worker = make_worker()
+        worker._budgets = Full(wait)
+        (result,) = await worker.deliver(job(message(), smarthost(first.port, name="first"), second))
+    return result
+
+
+DIRECT_SEND = b"550 5.7.68 TenantInboundAttribution; Direct Send not allowed for this organization\r\n"
+EXTERNAL = b"550 5.5.105 External sending is not supported for High Volume Email accounts.\r\n"
+
+
+async def test_a_way_that_has_room_soon_is_waited_for_and_blocks_no_line(make_worker: MakeWorker) -> None:
+    result = await refused_first_and_full_then(make_worker, DIRECT_SEND, timedelta(seconds=1))
+    assert isinstance(result.outcome, Deferred)
+    assert (result.connector, result.outcome.scope) == ("second", Scope.MAILBOX)
+    assert str(result.detail["tried"]).startswith("['first: ")
+
+
+async def test_a_way_that_has_no_room_for_long_changes_nothing(make_worker: MakeWorker) -> None:
+    result = await refused_first_and_full_then(make_worker, DIRECT_SEND, timedelta(hours=20))
+    assert result.connector == "first"
+
+
+async def test_a_refusal_by_one_way_is_not_final_while_another_waits_for_room(make_worker: MakeWorker) -> None:
+    for wait in (timedelta(seconds=1), timedelta(hours=20)):
+        result = await refused_first_and_full_then(make_worker, EXTERNAL, wait)
+        assert isinstance(result.outcome, Deferred), result
+        assert result.connector == "second"
