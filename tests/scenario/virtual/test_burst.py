@@ -28,7 +28,6 @@ def test_ten_thousand_messages_of_a_monday_meet_no_limit(prepared: Path, tmp_pat
             await world.until_empty(2 * HOURS)
             ended = await world.ended()
             at_once = world.emulator.control.parts.desk.open.most
-            print("RESULT throttled-monday", ended.took, ended.refused, at_once)
             assert ended.unmet == []
             assert ended.refused == {}
             assert ended.open_copies == []
@@ -57,7 +56,6 @@ def test_budgets_survive_restarts_in_the_middle_of_a_burst(prepared: Path, tmp_p
                 await world.restart()
             await world.until_empty(3 * HOURS)
             ended = await world.ended()
-            print("RESULT restarts", ended.took, ended.refused)
             assert ended.unmet == []
             assert ended.refused == {}
             assert ended.open_copies == []
@@ -80,7 +78,6 @@ def test_who_sends_a_thousand_messages_does_not_delay_the_others(prepared: Path,
                 async with asyncio.timeout(3600):
                     await world.emulator.store.wait_for("alice@contoso.example", number + 1)
                 waited = loop.time() - before
-                print("RESULT fairness: the single message waited", waited, "s")
                 assert waited <= 120
             assert len(world.emulator.store.messages("bob@contoso.example")) < 1000
 

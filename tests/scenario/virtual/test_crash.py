@@ -32,7 +32,6 @@ def test_nothing_that_was_accepted_is_lost_or_doubled_by_crashes(prepared: Path,
             arrived = Counter(r.message_id for r in world.emulator.store.messages() if r.envelope_from)
             doubled = [name for name, times in arrived.items() if times > 1]
             handed = {f"<life{life}-{n}@device.contoso.example>" for life in range(CRASHES) for n in range(EACH)}
-            print("RESULT crash", ended.took, len(world.crowd.taken), len(arrived), len(doubled), ended.refused)
             assert ended.open_copies == []
             assert world.crowd.taken - arrived.keys() == set()
             assert arrived.keys() <= handed
@@ -46,7 +45,10 @@ async def one_life(world: World, life: int) -> None:
     """Devices hand in, mailboxes send, and somewhere in the middle the power fails."""
     load = Load(messages=EACH, devices=15, senders=world.load.senders, recipients=world.load.recipients)
     crowd = asyncio.create_task(world.crowd.hand_in(load, label=f"life{life}", gives_up=True))
-    seen = (lambda: len(world.emulator.store.messages())) if life % 2 else (lambda: len(world.crowd.taken))
+
+    def seen() -> int:
+        return len(world.emulator.store.messages()) if life % 2 else len(world.crowd.taken)
+
     enough, turns = seen() + Random(life).randint(1, EACH // 2), 0
     async with asyncio.timeout(600):
         while seen() < enough:

@@ -32,6 +32,7 @@ async def ways_taken(world: World) -> Counter[str]:
     """How many messages each connector carried, after a look that every message arrived exactly once."""
     rows = await world.node.store.search(TraceQuery(limit=1000))
     arrived = Counter(record.message_id for record in world.emulator.store.messages() if record.envelope_from)
+    assert (await world.ended()).open_copies == []
     assert arrived == Counter(world.crowd.taken)
     assert {row.state for row in rows} == {"delivered"}
     found: Counter[str] = Counter()
@@ -168,5 +169,17 @@ def test_nobody_takes_over_after_an_unknown_outcome(first: str, keep: bool, prep
             await world.crowd.hand_in(load(30))
             await world.until_empty(2 * HOURS)
             assert await ways_taken(world) == {first: 30}
+
+    run(scene)
+
+
+def test_a_burst_waits_for_the_next_way_rather_than_be_returned(prepared: Path, tmp_path: Path) -> None:
+    async def scene(loop: VirtualLoop) -> None:
+        rewrite = OUTBOUND["submission"] + 'sender_handling = "rewrite"\nmessages_per_minute = 5\n'
+        flow = flow_of("secret", "direct", rewrite, route("direct", "microsoft365"))
+        async with running(loop, tmp_path, prepared=prepared, flow=flow, scenario="direct-send-rejected") as world:
+            await world.crowd.hand_in(load(40, sender="scanner@contoso.example"))
+            await world.until_empty(6 * HOURS)
+            assert await ways_taken(world) == {"microsoft365": 40}
 
     run(scene)

@@ -29,7 +29,6 @@ def test_a_month_of_two_hundred_devices_ends_with_every_message_delivered_once(p
             at_most=timedelta(days=32),
         )
     )
-    print("RESULT month", MESSAGES, ended.took, {f.what: f.found for f in ended.findings}, ended.refused)
     assert ended.unmet == []
     assert ended.open_copies == []
     assert ended.took < timedelta(days=31)

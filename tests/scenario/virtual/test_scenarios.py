@@ -77,8 +77,5 @@ def test_every_scenario_is_played() -> None:
 def test_a_scenario_ends_as_its_file_says(scenario: str, prepared: Path, tmp_path: Path) -> None:
     how = PLAYS[scenario]
     ended = run(lambda loop: play(loop, tmp_path, scenario, prepared=prepared, way=how.way, **how.play))
-    print(
-        "RESULT", scenario, ended.took, {f.what: f.found for f in ended.findings}, ended.refused, ended.open_copies[:3]
-    )
     assert ended.unmet == []
     assert ended.open_copies == []
