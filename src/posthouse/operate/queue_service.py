@@ -6,12 +6,16 @@ Failures: `Refusal` where a filter cannot be read; `StoreUnavailable` passes thr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
+from posthouse.mail.budget import Pause
 from posthouse.mail.ids import read_message_id, show_message_id
 from posthouse.mail.message import RecipientState
 from posthouse.operate.explanation import explanation_of
 from posthouse.operate.port import QueueControl
+from posthouse.operate.resting import line_rest, resting_connectors
 from posthouse.operate.shapes import (
     HopRow,
     HopRows,
@@ -39,8 +43,8 @@ OPEN_STATES: tuple[RecipientState, ...] = (
 class QueueService:
     """What waits, why, and what an operator does about it."""
 
-    def __init__(self, store: Store, queue: QueueControl) -> None:
-        self._store, self._queue = store, queue
+    def __init__(self, store: Store, queue: QueueControl, clock: Callable[[], datetime]) -> None:
+        self._store, self._queue, self._clock = store, queue, clock
 
     async def list(self, selection: QueueSelection, by: str) -> QueueRows | Refusal:
         """Waiting copies, oldest first."""
@@ -53,7 +57,10 @@ class QueueService:
         if any(not entry.last_reply for entry in entries):
             # A copy that was never attempted waits for what keeps its line.
             reasons = {line.hop: line.last_reply for line in await self._store.hops()}
-        rows = tuple(_row(entry, reasons.get(entry.hop, "")) for entry in entries[:limit])
+        resting = await resting_connectors(self._store, self._clock())
+        rows = tuple(
+            _row(entry, reasons.get(entry.hop, ""), line_rest(entry.hop, resting)) for entry in entries[:limit]
+        )
         return QueueRows(rows, more=len(entries) > limit)
 
     async def hops(self, request: Nothing, by: str) -> HopRows:
@@ -103,7 +110,12 @@ def read_selection(selection: QueueSelection) -> QueueFilter | Refusal:
     )
 
 
-def _row(entry: QueueEntry, line_reason: str) -> QueueRow:
+def _row(entry: QueueEntry, line_reason: str, rest: Pause | None) -> QueueRow:
+    next_at = entry.next_at
+    if rest is not None and entry.state is RecipientState.PENDING:
+        # Where a person must act there is no next time; the last one is the expiry.
+        next_at = max(next_at, min(rest.until or entry.expires_at, entry.expires_at))
+        line_reason = f"{rest.account.partition(':')[2]} rests: {rest.reason}"
     waits_for_line = entry.state is RecipientState.PENDING and not entry.last_reply and line_reason
     return QueueRow(
         id=show_message_id(entry.message_id),
@@ -117,7 +129,7 @@ def _row(entry: QueueEntry, line_reason: str) -> QueueRow:
         state=entry.state.value,
         status=status_word(entry.state),
         hop=entry.hop,
-        next_at=entry.next_at,
+        next_at=next_at,
         attempts=entry.attempts,
         why=f"its line waits: {line_reason}" if waits_for_line else entry.last_reply,
         explanation=explanation_of(line_reason if waits_for_line else entry.last_reply),

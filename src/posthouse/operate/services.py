@@ -91,7 +91,7 @@ class Services:
         self._handlers[operation.name] = handler
 
     def _bind_queue_and_trace(self, parts: Parts, clock: Callable[[], datetime]) -> None:
-        queue, trace = QueueService(parts.store, parts.queue), TraceService(parts.store, clock)
+        queue, trace = QueueService(parts.store, parts.queue, clock), TraceService(parts.store, clock)
         self._bind(ops.QUEUE_LIST, queue.list)
         self._bind(ops.QUEUE_HOPS, queue.hops)
         self._bind(ops.QUEUE_CHANGE, queue.change)

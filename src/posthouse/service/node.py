@@ -264,7 +264,11 @@ class Node:
         refusal = self._guard.refusal()
         blocked = tuple(f"{hop} is blocked: {reason}" for hop, reason in self._dispatcher.troubles.items())
         resting = tuple(f"{p.account.partition(':')[2]} rests: {p.reason}" for p in self.budgets.resting())
-        full = tuple(f"{hop} waits for room: {reason}" for hop, reason in self._dispatcher.resting.items())
+        full = tuple(
+            f"{hop} waits for room: {reason}"
+            for hop, reason in self._dispatcher.resting.items()
+            if " rests: " not in reason
+        )
         return NodeStatus(
             version=__version__,
             hostname=node.hostname,

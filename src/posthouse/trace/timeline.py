@@ -229,6 +229,9 @@ _LABELS: Mapping[str, str] = {
     "recipient": "recipient",
 }
 _ORDER = tuple(_LABELS)
+_INDICES = ("copies", "recipients")
+"""Positions in the envelope: for programs, and no number that means something to people."""
+_TOGETHER = ("certificate_names",)
 _UNITS: Mapping[str, str] = {"size": " octets", "duration_ms": " ms"}
 
 
@@ -239,6 +242,10 @@ def _details(detail: Detail, used: Sequence[str]) -> tuple[str, ...]:
     lines: list[str] = []
     for key in left:
         value = detail[key]
+        if key in _INDICES:
+            continue
+        if key in _TOGETHER and isinstance(value, list):
+            value = ", ".join(value)
         for each in value if isinstance(value, list) else [value]:
             if each is not None and each != "":
                 lines.append(f"{_LABELS.get(key, key)}: {each}{_UNITS.get(key, '')}")
