@@ -27,6 +27,7 @@ from posthouse.deliver.identities import open_identities
 from posthouse.deliver.smtp import SessionLog
 from posthouse.deliver.worker import Worker
 from posthouse.mail.address import Address
+from posthouse.microsoft.replies import find
 from posthouse.net.certificates import KeptOld
 from posthouse.net.connect import is_own_address
 from posthouse.operate.configuration import Configuration
@@ -236,6 +237,7 @@ class Node:
         self._run("sweep", self._sweep.run)
         self._run("reroute", self._reroute)
         self._run("certificates", self._watch_certificates)
+        self._run("catalogue", _read_catalogue)
 
     async def drain(self) -> None:
         """Finish what runs, refuse new mail, give leases back, close everything."""
@@ -379,6 +381,11 @@ class Node:
             except Exception:
                 log.exception("node.part_crashed", part=name)
             await asyncio.sleep(1.0)
+
+
+async def _read_catalogue() -> None:
+    """Microsoft's replies take their time to be read; the first refusal must not wait for it on the loop."""
+    await asyncio.to_thread(find, "")
 
 
 def _changed_settings(old: Configuration, new: Configuration) -> tuple[str, ...]:
