@@ -105,11 +105,13 @@ class CertificatePump:
             peer_note=note,
         )
 
-    def read(self) -> bytes:
-        """Return clear text that is ready, or nothing."""
+    def read(self) -> bytes | None:
+        """Return clear text that is ready, or nothing; `None` once the client said that nothing follows."""
         try:
             return self._connection.recv(_READ)
-        except (SSL.WantReadError, SSL.ZeroReturnError):
+        except SSL.ZeroReturnError:
+            return None
+        except SSL.WantReadError:
             return b""
         except SSL.Error as error:
             raise _broken(error) from error

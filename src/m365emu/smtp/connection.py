@@ -108,7 +108,10 @@ class Connection(asyncio.BufferedProtocol):
                 self.session.secured(agreed)
             return agreed is not None
         data = tls.read()
-        if data:
+        if data is None:
+            # Some clients wait for the farewell of TLS to be answered before they go.
+            self.session.lost()
+        elif data:
             self.session.receive(data)
         return bool(data)
 

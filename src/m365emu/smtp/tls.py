@@ -37,8 +37,11 @@ class Pump(Protocol):
     def handshake(self) -> Tls | None:
         """Go on with the handshake; return what was agreed once it is done. Raises `ssl.SSLError`."""
 
-    def read(self) -> bytes:
-        """Return clear text that is ready, or nothing. Raises `ssl.SSLError`."""
+    def read(self) -> bytes | None:
+        """Return clear text that is ready, or nothing; `None` once the client said that nothing follows.
+
+        Raises `ssl.SSLError`.
+        """
 
     def write(self, data: bytes) -> None:
         """Encrypt. Raises `ssl.SSLError`."""
@@ -93,10 +96,10 @@ class TlsPump:
             server_name=self._names.get(self._object, ""),
         )
 
-    def read(self) -> bytes:
-        """Return clear text that is ready, or nothing."""
+    def read(self) -> bytes | None:
+        """Return clear text that is ready, or nothing; `None` once the client said that nothing follows."""
         try:
-            return self._object.read(_READ)
+            return self._object.read(_READ) or None
         except ssl.SSLWantReadError:
             return b""
 

@@ -34,8 +34,6 @@ NOT_ALLOWED = "5.2.252 SendAsDenied; relay@contoso.example not allowed to send a
 TOO_LONG_FOR = {"msmtp": "the server sent an invalid reply"}
 # mutt keeps to itself what the server says about a login.
 SILENT = {"mutt": "SASL authentication failed"}
-# s-nail waits for the server's farewell after an error, which the emulator's TLS does not say.
-ASKED_WHY = [name for name in CLIENTS if name != "s-nail"]
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -49,7 +47,7 @@ async def test_a_message_sent_with_a_password_arrives_whole(
     assert client not in VERBATIM or content == letter.octets
 
 
-@pytest.mark.parametrize("client", ASKED_WHY)
+@pytest.mark.parametrize("client", CLIENTS)
 async def test_a_wrong_password_is_answered_in_microsofts_words(
     running: Emulator, target: Target, room: Path, client: str
 ) -> None:
@@ -61,7 +59,7 @@ async def test_a_wrong_password_is_answered_in_microsofts_words(
     assert running.store.messages() == []
 
 
-@pytest.mark.parametrize("client", ASKED_WHY)
+@pytest.mark.parametrize("client", CLIENTS)
 async def test_a_client_says_that_smtp_authentication_is_switched_off(
     running: Emulator, target: Target, room: Path, client: str
 ) -> None:
@@ -71,7 +69,7 @@ async def test_a_client_says_that_smtp_authentication_is_switched_off(
     assert SILENT.get(client, SWITCHED_OFF) in done.output
 
 
-@pytest.mark.parametrize("client", ASKED_WHY)
+@pytest.mark.parametrize("client", CLIENTS)
 async def test_a_client_says_whose_name_it_may_not_use(
     running: Emulator, target: Target, room: Path, client: str
 ) -> None:

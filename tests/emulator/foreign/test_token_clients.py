@@ -34,8 +34,6 @@ CUT_TOKEN_OUT = r"""sed 's/.*"access_token": *"\([^"]*\)".*/\1/'"""
 REFUSED = "5.7.3 Authentication unsuccessful"
 # mutt keeps to itself what the server says about a login.
 SILENT = {"mutt": "SASL authentication failed"}
-# s-nail waits for the server's farewell after an error, which the emulator's TLS does not say.
-ASKED_WHY = [name for name in CLIENTS if name != "s-nail"]
 
 
 @pytest.fixture
@@ -53,7 +51,7 @@ async def test_a_message_sent_with_a_token_arrives_whole(
     await assert_arrived(running, letter, by="XOAUTH2")
 
 
-@pytest.mark.parametrize("client", ASKED_WHY)
+@pytest.mark.parametrize("client", CLIENTS)
 async def test_a_token_without_a_right_to_the_mailbox_is_refused(
     running: Emulator, by_token: Target, room: Path, client: str
 ) -> None:
