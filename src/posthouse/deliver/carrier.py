@@ -17,7 +17,7 @@ from posthouse.decide.outbound import Graph
 from posthouse.decide.ways import Way
 from posthouse.deliver.classify import classify_lookup, classify_session, may_try_next_address
 from posthouse.deliver.failure import LookupTrouble, SessionFailure, Unroutable
-from posthouse.deliver.handover import hand_over
+from posthouse.deliver.handover import hand_over, is_cut_off
 from posthouse.deliver.pool import Pool
 from posthouse.deliver.resolve import Resolver
 from posthouse.deliver.target import Target
@@ -124,6 +124,8 @@ class SmtpCarrier(Carrier):
             results, failure = await hand_over(self.way, self.pool, target, trip.message, trip.left)
             for result in results:
                 trip.results[result.index] = result
+            if is_cut_off():
+                return True
             if failure is None:
                 self._down.pop(host, None)
             else:

@@ -11,6 +11,7 @@ at once.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 
@@ -23,7 +24,7 @@ from posthouse.deliver.pool import Pool
 from posthouse.deliver.smtp import Session
 from posthouse.deliver.target import Target
 from posthouse.mail.message import InlineContent, Message, Waiting
-from posthouse.mail.outcome import AttemptResult
+from posthouse.mail.outcome import AttemptResult, Deferred, Scope
 from posthouse.wire.smtp.client_events import Answer, CannotSend, NoAnswer, RecipientResult, Stage, Transaction
 from posthouse.wire.smtp.client_extensions import Extensions
 
@@ -74,6 +75,10 @@ async def hand_over(
         was_kept = session.messages > 0
         started = session.now()
         answers = await _transact(connector, session, message, fitted, chunk)
+        if is_cut_off():
+            pool.release(session)
+            results += _results(connector, session, chunk, answers, (), started)
+            return results + [_not_begun(w, connector) for w in rest], None
         if was_kept and _was_used_up(answers):
             session.leave()
             must_be_fresh = True
@@ -83,6 +88,17 @@ async def hand_over(
         results += _results(connector, session, chunk, answers, again, started)
         left = again + rest
     return results, None
+
+
+def is_cut_off() -> bool:
+    """The node stops and waits no longer: what runs may be ended, nothing new begins."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _not_begun(waiting: Waiting, connector: Outbound) -> AttemptResult:
+    outcome = Deferred(reason="the node stopped before the attempt", scope=Scope.MESSAGE)
+    return AttemptResult(index=waiting.index, outcome=outcome, connector=connector.name)
 
 
 def _results(

@@ -163,6 +163,9 @@ class Session:
     ) -> tuple[RecipientResult, ...]:
         """Carry one transaction through.
 
+        Where the task is cancelled meanwhile, the session ends and the answers are those of a lost connection: what was
+        refused stays refused, and only what may have arrived is unknown. The caller looks at `Task.cancelling`.
+
         Args:
             source: Pieces of streamed content, where the transaction holds none.
             may_bundle: See `ClientMachine.begin`.
@@ -172,6 +175,10 @@ class Session:
         self.machine.begin(transaction, may_bundle=may_bundle)
         try:
             event = await self._next()
+        except asyncio.CancelledError:
+            if not self._inbox:
+                raise
+            event = self._inbox.popleft()
         finally:
             self._stop_streaming()
         assert isinstance(event, TransactionEnded)

@@ -26,6 +26,7 @@ from posthouse.deliver.carrier import Carrier, FixedHosts, IsOwn, MailExchangers
 from posthouse.deliver.classify import may_try_elsewhere
 from posthouse.deliver.dial import Dialer
 from posthouse.deliver.graph.carrier import GraphCarrier
+from posthouse.deliver.handover import is_cut_off
 from posthouse.deliver.login import login_source
 from posthouse.deliver.patience import Patience
 from posthouse.deliver.pool import Pool
@@ -126,7 +127,7 @@ class Worker:
                 for index, result in carried.items():
                     results[index] = _with_detail(result, tried=tried) if tried else result
                 left = tuple(w for w in left if may_try_elsewhere(results[w.index].outcome))
-                if not left or asyncio.get_running_loop().time() > until:
+                if is_cut_off() or not left or asyncio.get_running_loop().time() > until:
                     break
                 tried = [*tried, f"{way.name}: {_said(results[left[0].index].outcome)}"]
         except asyncio.CancelledError:

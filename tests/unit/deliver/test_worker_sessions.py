@@ -9,7 +9,7 @@ from tests.unit.deliver.jobs import HASTE, MakeWorker, job, message, one, smarth
 from tests.unit.deliver.scripted import Fault, Script, ScriptedServer
 
 from posthouse.deliver.patience import Patience
-from posthouse.mail.outcome import Deferred, Delivered, Unknown
+from posthouse.mail.outcome import Deferred, Delivered, Failed, Unknown
 
 
 def after(count: int, reply: object, verb_reply: bytes = b"250 Ok\r\n") -> object:
@@ -109,9 +109,31 @@ async def test_a_cancelled_attempt_closes_its_session(make_worker: MakeWorker) -
         attempt = asyncio.create_task(one(worker, connector))
         await asyncio.wait_for(_until(lambda: server.commands("RCPT")), 2)
         attempt.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await attempt
+        # Nothing of the content was on its way, so the copy simply waits.
+        assert isinstance((await attempt).outcome, Deferred)
         assert isinstance((await one(worker, connector)).outcome, Delivered)
+
+
+async def test_a_stop_in_the_middle_leaves_unknown_only_what_may_have_arrived(make_worker: MakeWorker) -> None:
+    begun = asyncio.Event()
+
+    def say_nothing(_: str) -> Fault:
+        begun.set()
+        return Fault.SILENCE
+
+    replies = iter([b"250 2.1.5 OK\r\n", b"550 5.1.1 User unknown\r\n"])
+    script = Script(on={"RCPT": lambda _: next(replies), "CONTENT": say_nothing})
+    async with ScriptedServer(script, Script()) as server:
+        letter = message(["b@y.example", "c@y.example"])
+        deliver = make_worker(Patience(final=30.0)).deliver(
+            job(letter, smarthost(server.port), smarthost(1, name="next"))
+        )
+        attempt = asyncio.create_task(deliver)
+        await begun.wait()
+        attempt.cancel()
+        results = await attempt
+        assert [type(result.outcome) for result in results] == [Unknown, Failed]
+        assert len(server.sessions) == 1
 
 
 async def test_new_settings_take_effect_with_the_next_message(make_worker: MakeWorker) -> None:
