@@ -136,6 +136,17 @@ async def test_a_stop_in_the_middle_leaves_unknown_only_what_may_have_arrived(ma
         assert len(server.sessions) == 1
 
 
+async def test_a_stop_begins_nothing_at_the_next_way(make_worker: MakeWorker) -> None:
+    async with ScriptedServer(Script(on={"RCPT": Fault.SILENCE})) as first, ScriptedServer() as second:
+        ways = smarthost(first.port, name="first"), smarthost(second.port, name="second")
+        attempt = asyncio.create_task(make_worker(Patience()).deliver(job(message(), *ways)))
+        await asyncio.wait_for(_until(lambda: first.commands("RCPT")), 2)
+        attempt.cancel()
+        (result,) = await attempt
+        assert isinstance(result.outcome, Deferred)
+        assert second.sessions == []
+
+
 async def test_new_settings_take_effect_with_the_next_message(make_worker: MakeWorker) -> None:
     async with ScriptedServer() as server:
         worker = make_worker()

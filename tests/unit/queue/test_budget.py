@@ -201,7 +201,7 @@ async def test_a_refused_log_in_rests_its_mailbox_and_the_others_go_on(desk: Des
         needs_operator=True,
     )
     await desk.budgets.finish(permit, [AttemptResult(index=0, outcome=refused, connector="m365")])
-    assert [pause.account for pause in desk.told] == ["mailbox:a@contoso.example"]
+    assert [(pause.account, pause.until) for pause in desk.told] == [("mailbox:a@contoso.example", None)]
     for _ in range(4):
         answer = await desk.send(out)
         assert isinstance(answer, Permit) and answer.mailbox == "b@contoso.example"
